@@ -1,0 +1,274 @@
+"""The one place where GDAL meets a user's bytes: a child process that takes one job and gives one report.
+
+`convert` is the parent's side. It starts `python -m stac_ingest.converter` in its own process group with a clean
+environment (no database address, no keys), hands over the job as JSON, and reads lines of JSON: progress, then the
+report or the error. The child takes away from itself what it does not need (the network, all drivers but four, memory
+and time without end) before it looks at the first byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+import warnings
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from stac_ingest.errors import RetryableUploadError, UploadError
+from stac_ingest.models.enums import UploadFileKind
+from stac_ingest.models.raster import Conversion, ConversionJob, Limits, Raster
+from stac_ingest.stac import bbox_of
+
+Report = Callable[[float, str], Awaitable[None]]
+Progress = Callable[[float, str], None]
+
+_GDAL_OPTIONS = {
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    "GDAL_CACHEMAX": "256",  # megabytes in the environment; rasterio.Env would count bytes
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_PROXY": "127.0.0.1:9",
+    "GDAL_JPEG_MAX_ALLOWED_SCAN_NUMBER": "32",
+    "GDAL_MAX_DATASET_POOL_SIZE": "8",
+    "GDAL_NUM_THREADS": "ALL_CPUS",
+    "GDAL_PAM_ENABLED": "NO",
+    # Each file is opened by one explicit driver (raster/sniff.py); these, which open other data, are gone altogether.
+    "GDAL_SKIP": "DAAS DERIVED EEDAI GTI HTTP MRF NGW OGCAPI PLMosaic PLSCENES STACIT STACTA VRT WCS WMS WMTS ZARR",
+    "GDAL_TIFF_INTERNAL_MASK": "YES",
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO",
+    "PROJ_NETWORK": "OFF",
+}
+_CPU_SECONDS = 120
+_CPU_BYTES_PER_SECOND = 50 * 1024**2
+_SLACK_BYTES = 64 * 1024**2
+
+
+async def convert(job: ConversionJob, report: Report) -> Conversion:
+    """Run one job in a child process.
+
+    Args:
+        job: What to convert; its scratch folder is the child's temporary folder too.
+        report: Awaited with the share that is done (0 to 1) and what is being done.
+
+    Raises:
+        UploadError: The input cannot become an image; says why.
+        RetryableUploadError: The child was killed or ended without a report.
+    """
+    environment = {
+        **_GDAL_OPTIONS,
+        "CPL_TMPDIR": str(job.scratch),
+        "HOME": str(job.scratch),
+        "PATH": os.defpath,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "TMPDIR": str(job.scratch),
+    }
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "stac_ingest.converter",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+        cwd=job.scratch,
+        start_new_session=True,
+        limit=_SLACK_BYTES,
+    )
+    try:
+        return await _follow(child, job, report)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        await child.wait()
+
+
+async def _follow(child: asyncio.subprocess.Process, job: ConversionJob, report: Report) -> Conversion:
+    if child.stdin is None or child.stdout is None or child.stderr is None:
+        raise RuntimeError("the child was started without pipes")
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        child.stdin.write(job.model_dump_json().encode() + b"\n")
+        await child.stdin.drain()
+    last_words = asyncio.create_task(child.stderr.read())
+    async for line in child.stdout:
+        message = json.loads(line)
+        if "progress" in message:
+            await report(message["progress"], message["doing"])
+        elif "error" in message:
+            raise UploadError(message["error"]["code"], message["error"]["message"])
+        elif "conversion" in message:
+            return Conversion.model_validate(message["conversion"])
+    status = await child.wait()
+    raise _crash(status, (await last_words).decode(errors="replace"))
+
+
+def _crash(status: int, stderr: str) -> UploadError:
+    if status == -signal.SIGXCPU:
+        return UploadError(
+            "LIMIT_TIME", "The conversion took more processor time than its size allows; is the file damaged?"
+        )
+    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+    last = stderr.strip().splitlines()[-1][:200] if stderr.strip() else "no message"
+    return RetryableUploadError("CONVERTER_CRASHED", f"The converter ended with {how} before it was done ({last}).")
+
+
+# --- The child ------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Take a job from standard input, and answer on standard output."""
+    # GDAL's C code may print; the answer has standard output to itself.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    job = ConversionJob.model_validate_json(sys.stdin.readline())
+    _die_with_parent()
+    _limit_memory(job.limits)
+    sandbox = _leave_the_network()
+
+    def say(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+
+    try:
+        conversion = _convert(job, sandbox, lambda share, doing: say({"progress": round(share, 3), "doing": doing}))
+    except UploadError as error:
+        say({"error": {"code": error.code, "message": str(error)}})
+    except MemoryError:
+        say({"error": {
+            "code": "LIMIT_MEMORY",
+            "message": f"The conversion needs more than {job.limits.memory_bytes} bytes of memory; write the file with"
+            " tiles, as with gdal_translate -co TILED=YES, or split it.",
+        }})  # fmt: skip
+    else:
+        say({"conversion": conversion.model_dump(mode="json")})
+
+
+def _die_with_parent() -> None:
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def _limit_memory(limits: Limits) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+
+
+def _limit_work(decoded: int) -> None:
+    seconds = _CPU_SECONDS + decoded // _CPU_BYTES_PER_SECOND
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    largest = decoded * 3 // 2 + _SLACK_BYTES
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+
+
+def _leave_the_network() -> str:
+    unshare = getattr(os, "unshare", None)
+    if unshare:
+        for flags in (os.CLONE_NEWNET, os.CLONE_NEWNET | os.CLONE_NEWUSER):
+            with contextlib.suppress(OSError):
+                unshare(flags)
+                return "network namespace"
+    return "GDAL options only"
+
+
+def _convert(job: ConversionJob, sandbox: str, progress: Progress) -> Conversion:
+    # GDAL reads its options when it is first imported, and what follows is needed in the child alone.
+    import rasterio
+    import rio_cogeo
+
+    from stac_ingest.raster import footprint, preview
+
+    warnings.simplefilter("ignore")
+    images = [source for source in job.sources if source.kind in (UploadFileKind.FILE, UploadFileKind.ARRAY)]
+    if len(images) != len(job.layout.files):
+        raise UploadError(
+            "FILE_COUNT_MISMATCH",
+            f"Expected {len(job.layout.files)} file(s) as the product's bands describe them, found {len(images)};"
+            " send one for each file_index.",
+        )
+    notes: list[str] = []
+    rasters: list[Raster] = []
+    outlines = []
+    filled = pixels = 0
+    for index, (source, asset) in enumerate(zip(images, job.layout.asset_keys(), strict=True)):
+        here = _within(progress, 0.9 * index / len(images), 0.9 / len(images))
+        raster, staged = _convert_file(job, source, index, asset, notes, here)
+        rasters.append(raster)
+        outlines.append(footprint.to_wgs84(footprint.outline(staged.mask), staged.place, source.name))
+        filled += staged.mask.valid_count
+        pixels += staged.mask.width * staged.mask.height
+        staged.path.unlink()
+    geometry = footprint.union(outlines)
+    previews = preview.write_previews(
+        {r.path: layout.bands for r, layout in zip(rasters, job.layout.files, strict=True)},
+        job.display_bands,
+        job.scratch,
+    )
+    west, south, east, north = bbox_of(geometry)
+    return Conversion(
+        rasters=tuple(rasters),
+        previews=previews,
+        geometry=geometry,
+        bbox=(west, south, east, north),
+        fill_fraction=round(filled / pixels, 6),
+        warnings=tuple(notes),
+        software={
+            "GDAL": rasterio.__gdal_version__,
+            "rasterio": rasterio.__version__,
+            "rio-cogeo": rio_cogeo.__version__,
+        },
+        sandbox=sandbox,
+    )
+
+
+def _within(progress: Progress, start: float, span: float) -> Progress:
+    return lambda share, doing: progress(start + span * share, doing)
+
+
+def _convert_file(
+    job: ConversionJob, source: Any, index: int, asset: str, notes: list[str], progress: Progress
+) -> tuple[Raster, Any]:
+    import numpy as np
+
+    from stac_ingest.raster import cog
+    from stac_ingest.raster.source import open_source, place_of
+
+    layout = job.layout.files[index]
+    declared = {band.nodata for band in layout.bands}
+    sidecars = [file for file in job.sources if file.kind is UploadFileKind.SIDECAR]
+    with open_source(
+        source,
+        job.limits,
+        band_count=len(layout.bands),
+        declared_nodata=declared.pop() if len(declared) == 1 else None,
+    ) as opened:
+        header = opened.header
+        cog.check_bands(opened, layout)
+        place = place_of(header, job.georeference, sidecars)
+        _limit_work(header.width * header.height * header.count * np.dtype(header.dtype).itemsize)
+        staged = cog.stage(opened, place, layout, job.scratch / f"staged-{index}.tif", _within(progress, 0, 0.5))
+    if header.nodata is not None and staged.nodata is None:
+        notes.append(f"nodata {header.nodata:g} of {header.name!r} cannot occur in {header.dtype} and was left out")
+    for band in layout.bands:
+        if band.nodata is not None and staged.nodata not in (band.nodata, None) and band.nodata == band.nodata:
+            notes.append(
+                f"nodata of {header.name!r} is {staged.nodata:g}, not {band.nodata:g} as band {band.name!r} says; kept"
+            )
+    resampler = job.overview_resampler or layout.default_resampler
+    factors = cog.overview_factors(header.width, header.height) if job.overviews is None else job.overviews
+    path = job.scratch / f"{index}.tif"
+    cog.write_cog(staged, path, factors=factors, resampler=resampler, progress=_within(progress, 0.5, 0.5))
+    return cog.describe_cog(path, staged, asset, resampler), staged
+
+
+if __name__ == "__main__":
+    main()

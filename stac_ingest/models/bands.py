@@ -1,0 +1,199 @@
+"""Bands: what one layer of every image of a product holds, and where in the files it is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
+
+from stac_ingest.errors import AttributeValidationError
+from stac_ingest.models.enums import BandType, Colormap, DataType, OverviewResampler
+from stac_ingest.models.values import AnyResolution, Name, Nodata, Tags, Value, describe
+
+Range = tuple[float, float]
+Rgba = tuple[
+    Annotated[int, Field(ge=0, le=255)],
+    Annotated[int, Field(ge=0, le=255)],
+    Annotated[int, Field(ge=0, le=255)],
+    Annotated[int, Field(ge=0, le=255)],
+]
+
+
+class Band(Value):
+    """What every band has, whatever its values are."""
+
+    name: Name
+    """Unique among the bands of the product."""
+    type: BandType
+    """What the values are; implied by the class."""
+    description: str | None = None
+    tags: Tags = []
+    extra_properties: dict[str, Any] = {}
+    data_type: DataType | None = None
+    """Type of the pixels; an upload whose pixels have another type is refused."""
+    nodata: Nodata | None = None
+    """Pixel value that means "no data here"."""
+    data_range: Range | None = None
+    """Smallest and largest meaningful pixel value."""
+    display_range: Range | None = None
+    """Pixel values shown as black and as white."""
+    resolution: AnyResolution | None = None
+    band_index: Annotated[int | None, Field(ge=0)] = None
+    """Position in the file, from 0; unset: after the bands of the same file that stand before it."""
+    file_index: Annotated[int, Field(ge=0)] = 0
+    """Position of the file among the files of an image, from 0."""
+    sort_order: int | None = None
+    """Place among the bands of the product; unset: after those that are there."""
+    vendor_order: Annotated[int | None, Field(ge=1)] = None
+    vendor_band_name: str | None = None
+
+    @property
+    def averages_sensibly(self) -> bool:
+        """Whether the mean of two of its values is a value too; it is not for classes and masks."""
+        return self.type not in (BandType.CLASS, BandType.MASK)
+
+
+class SpectralBand(Band):
+    """Light of one range of wavelengths."""
+
+    type: Literal[BandType.SPECTRAL] = BandType.SPECTRAL
+    wavelength_nm_center: float | None = None
+    wavelength_nm_min: float | None = None
+    wavelength_nm_max: float | None = None
+    wavelength_nm_fwhm: float | None = None
+    physical_range: Range | None = None
+    """Physical values that `data_range` stands for."""
+    physical_range_unit: str | None = None
+
+
+class MicrowaveBand(Band):
+    """A radar or microwave measurement."""
+
+    type: Literal[BandType.MICROWAVE] = BandType.MICROWAVE
+    frequency: float | None = None
+    """Centre frequency in GHz."""
+    bandwidth: float | None = None
+    """Bandwidth in MHz."""
+    physical_range: Range | None = None
+    physical_range_unit: str | None = None
+
+
+class MaskBand(Band):
+    """Where something is (1) or is not (0)."""
+
+    type: Literal[BandType.MASK] = BandType.MASK
+    data_range: Range | None = (0.0, 1.0)
+    is_alpha: bool = False
+    """Whether 0 means transparent."""
+
+
+class ClassBand(Band):
+    """Classes: a pixel's value names what is there."""
+
+    type: Literal[BandType.CLASS] = BandType.CLASS
+    colormap_name: Colormap | None = None
+    colormap: list[Rgba] | None = None
+    """RGBA colours; the index in the list is the pixel value."""
+    class_labels: list[str | None] | None = None
+    """Labels; the index in the list is the pixel value."""
+
+
+class GenericBand(Band):
+    """Any other quantity, such as height or temperature."""
+
+    type: Literal[BandType.GENERIC] = BandType.GENERIC
+    colormap_name: Colormap | None = None
+    colormap: list[Rgba] | None = None
+    physical_range: Range | None = None
+    physical_range_unit: str | None = None
+
+
+def _type_of(value: object) -> str:
+    return str(value.get("type") if isinstance(value, dict) else getattr(value, "type", None))
+
+
+AnyBand = Annotated[
+    Annotated[SpectralBand, Tag("spectral")]
+    | Annotated[MicrowaveBand, Tag("microwave")]
+    | Annotated[MaskBand, Tag("mask")]
+    | Annotated[ClassBand, Tag("class")]
+    | Annotated[GenericBand, Tag("generic")],
+    Discriminator(_type_of),
+]
+_ANY_BAND: TypeAdapter[Band] = TypeAdapter(AnyBand)
+
+
+def parse_band(attributes: dict[str, Any]) -> Band:
+    """Return the band of the class that `attributes["type"]` names.
+
+    Raises:
+        AttributeValidationError: The type is none of the five, or an attribute is unknown or wrong.
+    """
+    try:
+        return _ANY_BAND.validate_python(attributes)
+    except ValidationError as error:
+        raise AttributeValidationError(f"Band {attributes.get('name')!r}: {describe(error)}") from error
+
+
+class FileLayout(Value):
+    """The bands of one file of an image, in the order in which the file holds them."""
+
+    bands: tuple[AnyBand, ...]
+
+    @property
+    def asset(self) -> str | None:
+        """Key of the asset: the band's name when there is just one."""
+        return self.bands[0].name if len(self.bands) == 1 else None
+
+    @property
+    def default_resampler(self) -> OverviewResampler:
+        """Average, or nearest where the average of two values has no meaning."""
+        sensible = all(band.averages_sensibly for band in self.bands)
+        return OverviewResampler.AVERAGE if sensible else OverviewResampler.NEAREST
+
+
+class Layout(Value):
+    """How the bands of a product lie in the files of each of its images."""
+
+    files: tuple[FileLayout, ...]
+
+    @classmethod
+    def of(cls, bands: Iterable[Band]) -> Self:
+        """Return the layout that the bands' `file_index` and `band_index` describe.
+
+        Raises:
+            AttributeValidationError: Two bands claim one place, or a place before a band is left out.
+        """
+        files: dict[int, dict[int, Band]] = {}
+        for band in sorted_bands(bands):
+            places = files.setdefault(band.file_index, {})
+            index = len(places) if band.band_index is None else band.band_index
+            if index in places:
+                raise AttributeValidationError(
+                    f"Bands {places[index].name!r} and {band.name!r} both claim band {index} of file {band.file_index};"
+                    " give one of them another band_index or file_index"
+                )
+            places[index] = band
+        if sorted(files) != list(range(len(files))):
+            raise AttributeValidationError(f"Expected the bands' file_index to count from 0 up, found {sorted(files)}")
+        for index, places in files.items():
+            if sorted(places) != list(range(len(places))):
+                raise AttributeValidationError(
+                    f"Expected the band_index of the bands in file {index} to count from 0 up, found {sorted(places)};"
+                    " describe every band of the file"
+                )
+        return cls(
+            files=tuple(
+                FileLayout(bands=tuple(places[i] for i in range(len(places)))) for _, places in sorted(files.items())
+            )
+        )
+
+    def asset_keys(self) -> tuple[str, ...]:
+        """Return the asset key of each file: its band's name, else `data`, `data_1`, …."""
+        return tuple(file.asset or ("data" if i == 0 else f"data_{i}") for i, file in enumerate(self.files))
+
+
+def sorted_bands(bands: Iterable[Band]) -> Sequence[Band]:
+    """Return the bands by their `sort_order`; those without one stay last, as they were."""
+    return sorted(bands, key=lambda band: float("inf") if band.sort_order is None else band.sort_order)

@@ -1,0 +1,120 @@
+"""What is asked of the converter, and what it reports of the rasters that it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stac_ingest.models.bands import Layout
+from stac_ingest.models.enums import OverviewResampler, UploadFileKind
+from stac_ingest.models.image import Geotransform
+from stac_ingest.models.values import Nodata, Value
+
+
+class SourceFile(Value):
+    """One transferred file, on the local disk."""
+
+    path: Path
+    name: str
+    kind: UploadFileKind
+
+
+class Georeference(Value):
+    """Where pixels lie, as given with the image; what is unset is taken from the file."""
+
+    cs_code: str | None = None
+    projection: str | None = None
+    geotrans: Geotransform | None = None
+
+
+class Limits(Value):
+    """What a source may ask of this machine before its first pixel is read."""
+
+    max_side: int = 400_000
+    max_bands: int = 512
+    max_decoded_bytes: int = 200 * 1024**3
+    max_block_bytes: int = 256 * 1024**2
+    memory_bytes: int = 4 * 1024**3
+    """Address space of the child process."""
+
+
+class ConversionJob(Value):
+    """One upload, ready to be converted."""
+
+    sources: tuple[SourceFile, ...]
+    scratch: Path
+    """An empty folder; every output is written here."""
+    layout: Layout
+    georeference: Georeference = Georeference()
+    display_bands: tuple[str, ...] | None = None
+    overviews: tuple[int, ...] | None = None
+    overview_resampler: OverviewResampler | None = None
+    limits: Limits = Limits()
+
+
+class BandStatistics(Value):
+    """Of the valid pixels of one band; fields as in STAC 1.1 `statistics`."""
+
+    minimum: float
+    maximum: float
+    mean: float
+    stddev: float
+    valid_percent: float
+
+
+class RasterBand(Value):
+    """One band of a raster that was written."""
+
+    data_type: str
+    nodata: Nodata | None = None
+    statistics: BandStatistics | None = None
+    """None when no pixel is valid."""
+
+
+class Raster(Value):
+    """One Cloud-Optimized GeoTIFF that was written."""
+
+    asset: str
+    path: Path
+    size: int
+    sha256: str
+    header_size: int
+    """Bytes before the first block."""
+    shape: tuple[int, int]
+    """(y, x) in pixels."""
+    transform: tuple[float, float, float, float, float, float]
+    """Row-major affine, as in `proj:transform`: (dx, rx, x, ry, dy, y)."""
+    bbox: tuple[float, float, float, float]
+    """Bounds in the raster's own coordinate system."""
+    code: str | None
+    """Authority and code of the coordinate system, if it has one."""
+    wkt2: str
+    bands: tuple[RasterBand, ...]
+    overviews: tuple[int, ...]
+    resampler: OverviewResampler
+    metre_resolution: float | None = None
+    """Side of a pixel in metres, at the image's centre for geographic coordinates."""
+
+
+class Preview(Value):
+    """One picture for people."""
+
+    role: str
+    path: Path
+    size: int
+    sha256: str
+    shape: tuple[int, int]
+
+
+class Conversion(Value):
+    """All that the converter made of one upload."""
+
+    rasters: tuple[Raster, ...]
+    previews: tuple[Preview, ...]
+    geometry: dict[str, Any]
+    bbox: tuple[float, float, float, float]
+    fill_fraction: float
+    warnings: tuple[str, ...] = ()
+    software: dict[str, str]
+    sandbox: str
+    """What kept the child apart: `network namespace` or `GDAL options only`."""

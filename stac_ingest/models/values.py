@@ -1,0 +1,131 @@
+"""What every value of the model shares: frozen, checked at birth, changed by making a new one."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+)
+
+from stac_ingest.errors import AttributeValidationError
+
+_UNITS = {
+    **dict.fromkeys(("m", "meter", "metre", "meters", "metres"), "meters"),
+    **dict.fromkeys(("°", "deg", "deg.", "degree", "degrees"), "degrees"),
+}
+
+
+class Value(BaseModel):
+    """A frozen value; an attribute that it does not know, or cannot hold, is an error that names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", use_attribute_docstrings=True)
+
+    @classmethod
+    def check(cls, attributes: object) -> Self:
+        """Return the value with these attributes.
+
+        Raises:
+            AttributeValidationError: Names each attribute that is unknown or wrong, and why.
+        """
+        try:
+            return cls.model_validate(attributes)
+        except ValidationError as error:
+            raise AttributeValidationError(f"{cls.__name__}: {describe(error)}") from error
+
+    def evolve(self, **changes: object) -> Self:
+        """Return this value with some attributes changed; raises as `check`."""
+        return self.check({**dict(self), **changes})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value as JSON types, without the attributes that are not set."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def describe(error: ValidationError) -> str:
+    """Return what pydantic found wrong as one sentence."""
+    return "; ".join(
+        f"{'.'.join(map(str, detail['loc'])) or 'value'}: {detail['msg'].removeprefix('Value error, ')}"
+        f" (found {str(detail['input'])[:100]!r})"
+        for detail in error.errors()
+    )
+
+
+def _utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Timestamp = Annotated[datetime, AfterValidator(_utc)]
+"""A moment; without a zone it is UTC, and digits below the microsecond are dropped."""
+
+
+def timestamp_text(moment: datetime) -> str:
+    """Return a moment as RFC 3339 in UTC with a `Z`, as STAC asks."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _name_of(allowed: str, what: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(f"[{allowed}]{{1,200}}", text) or not text.strip("."):
+            raise ValueError(f"expected 1 to 200 {what}, and not dots alone")
+        return text
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, _name_of("A-Za-z0-9_.-", "of the characters A-Z a-z 0-9 _ . -")]
+"""Name of a band or an image."""
+
+ProductId = Annotated[str, _name_of("A-Za-z0-9_.:-", "of the characters A-Z a-z 0-9 _ . - :")]
+"""Id of a product: as a name, and it may contain colons."""
+
+Nodata = Annotated[
+    float,
+    Field(allow_inf_nan=True),
+    PlainSerializer(lambda value: value if math.isfinite(value) else str(value), return_type=float | str),
+]
+"""A pixel value; JSON has no NaN and no infinity, so these are the texts `nan`, `inf` and `-inf`, as in STAC."""
+
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=1000, strict=True)]
+Tags = Annotated[list[Tag], BeforeValidator(lambda v: list(v) if isinstance(v, tuple | set) else v)]
+
+
+def make_valid_name(text: str) -> str:
+    """Return `text` with every run of characters that a name cannot hold replaced by `_`."""
+    return re.sub(r"[^a-zA-Z0-9_.-]+", "_", text)
+
+
+class Resolution(Value):
+    """Size of a pixel, as in `Resolution(value=60, unit="meters")`."""
+
+    value: Annotated[float, "positive"]
+    """Length of a pixel's side."""
+    unit: Annotated[str, AfterValidator(lambda unit: _UNITS.get(unit.strip().lower(), unit))]
+    """`meters` or `degrees`."""
+
+    def model_post_init(self, context: object) -> None:
+        """Refuse a size or a unit that no pixel has."""
+        if not self.value > 0:
+            raise ValueError("expected a positive number")
+        if self.unit not in ("meters", "degrees"):
+            raise ValueError("expected the unit meters or degrees")
+
+
+def _parse_resolution(value: object) -> object:
+    if isinstance(value, str) and (found := re.fullmatch(r"\s*([-+.\deE]+)\s*(\S+)\s*", value)):
+        return {"value": found[1], "unit": found[2]}
+    return value
+
+
+AnyResolution = Annotated[Resolution, BeforeValidator(_parse_resolution)]
+"""A `Resolution`, or a text such as `60m` or `0.25 degrees`."""

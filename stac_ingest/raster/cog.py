@@ -1,0 +1,251 @@
+"""Writing Cloud-Optimized GeoTIFFs: the source is decoded once, and each block is compressed once.
+
+The source goes block by block into an uncompressed tiled scratch file, and is measured on the way. Overviews cascade
+inside that file, uncompressed too; then GDAL's COG driver writes them and the pixels in one go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioIOError
+from rasterio.windows import Window
+from rio_cogeo.cogeo import cog_validate
+
+from stac_ingest.errors import UploadError
+from stac_ingest.models.bands import FileLayout
+from stac_ingest.models.enums import DataType, OverviewResampler
+from stac_ingest.models.raster import Raster, RasterBand
+from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
+from stac_ingest.raster.source import Place, Source
+from stac_ingest.stac import METRES_PER_DEGREE
+
+BLOCK = 512
+MAX_WINDOW_BYTES = 64 * 1024**2
+MAX_PIXEL_INTERLEAVED = 4
+"""Files with more bands keep each band's blocks apart, so that reading one band does not decode all."""
+SMALLEST_OVERVIEW = 512
+
+Progress = Callable[[float, str], None]
+
+_RESAMPLING = {
+    OverviewResampler.NEAREST: Resampling.nearest,
+    OverviewResampler.BILINEAR: Resampling.bilinear,
+    OverviewResampler.CUBIC: Resampling.cubic,
+    OverviewResampler.CUBICSPLINE: Resampling.cubic_spline,
+    OverviewResampler.LANCZOS: Resampling.lanczos,
+    OverviewResampler.AVERAGE: Resampling.average,
+    OverviewResampler.MODE: Resampling.mode,
+    OverviewResampler.GAUSS: Resampling.gauss,
+    OverviewResampler.RMS: Resampling.rms,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """A source in its scratch file, and what was measured while it was copied."""
+
+    path: Path
+    place: Place
+    nodata: float | None
+    tallies: tuple[BandTally, ...]
+    mask: CoarseMask
+
+
+def check_bands(source: Source, layout: FileLayout) -> None:
+    """Refuse pixels that contradict the product's bands.
+
+    Raises:
+        UploadError: `BAND_COUNT_MISMATCH` or `DATA_TYPE_MISMATCH`.
+    """
+    header = source.header
+    names = ", ".join(band.name for band in layout.bands)
+    if header.count != len(layout.bands):
+        raise UploadError(
+            "BAND_COUNT_MISMATCH",
+            f"Expected {len(layout.bands)} band(s) in {header.name!r} as the product describes them ({names}),"
+            f" found {header.count}; upload just these bands, or describe the others too.",
+        )
+    for band in layout.bands:
+        if band.data_type and band.data_type.numpy != header.dtype:
+            raise UploadError(
+                "DATA_TYPE_MISMATCH",
+                f"Expected {band.data_type} for band {band.name!r} as the product describes it, found"
+                f" {DataType.from_numpy(header.dtype)} in {header.name!r}; convert the pixels or correct the band.",
+            )
+
+
+def overview_factors(width: int, height: int) -> tuple[int, ...]:
+    """Return powers of two until no side of the smallest overview is over 512 pixels."""
+    factors = []
+    factor = 1
+    while max(width, height) / factor > SMALLEST_OVERVIEW:
+        factor *= 2
+        factors.append(factor)
+    return tuple(factors)
+
+
+def stage(source: Source, place: Place, layout: FileLayout, path: Path, progress: Progress) -> Staged:
+    """Copy a source, block by block, into an uncompressed tiled GeoTIFF at `path`, and measure it."""
+    header = source.header
+    nodata = _nodata(header.nodata, layout, header.dtype)
+    tallies = tuple(BandTally() for _ in range(header.count))
+    mask = CoarseMask(header.width, header.height)
+    profile = {
+        "driver": "GTiff",
+        "width": header.width,
+        "height": header.height,
+        "count": header.count,
+        "dtype": header.dtype,
+        "crs": place.crs,
+        "transform": place.transform,
+        "nodata": nodata,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "interleave": "pixel" if header.count <= MAX_PIXEL_INTERLEAVED else "band",
+        "BIGTIFF": "IF_SAFER",
+    }
+    with rasterio.open(path, "w", **profile) as scratch:
+        _describe(scratch, source, layout)
+        for window in windows(header.width, header.height, header.count * np.dtype(header.dtype).itemsize):
+            pixels, valid_here = source.read(window)
+            scratch.write(pixels, window=window)
+            if valid_here is not None:
+                scratch.write_mask(valid_here, window=window)
+            any_band = np.zeros(pixels.shape[1:], bool)
+            for band, tally in zip(pixels, tallies, strict=True):
+                valid = valid_pixels(band, valid_here, nodata)
+                tally.add(band[valid])
+                any_band |= valid
+            mask.add(any_band, window.row_off, window.col_off)
+            progress((window.row_off + window.height) / header.height, "read")
+    return Staged(path=path, place=place, nodata=nodata, tallies=tallies, mask=mask)
+
+
+def windows(width: int, height: int, pixel_bytes: int) -> Iterator[Window]:
+    """Yield windows of whole blocks, as wide as MAX_WINDOW_BYTES allows, row by row."""
+    columns = max(BLOCK, MAX_WINDOW_BYTES // (BLOCK * pixel_bytes) // BLOCK * BLOCK)
+    for row in range(0, height, BLOCK):
+        for column in range(0, width, columns):
+            yield Window(column, row, min(columns, width - column), min(BLOCK, height - row))
+
+
+def _nodata(found: float | None, layout: FileLayout, dtype: str) -> float | None:
+    declared = {band.nodata for band in layout.bands}
+    value = found if found is not None or len(declared) != 1 else declared.pop()
+    if value is None or np.dtype(dtype).kind == "f":
+        return value
+    info = np.iinfo(dtype)
+    return value if float(value).is_integer() and info.min <= value <= info.max else None
+
+
+def _describe(scratch: Any, source: Source, layout: FileLayout) -> None:
+    header = source.header
+    if header.colorinterp:
+        scratch.colorinterp = header.colorinterp
+    if header.colormap:
+        scratch.write_colormap(1, header.colormap)
+    for index, band in enumerate(layout.bands, start=1):
+        scratch.set_band_description(index, band.name)
+    if header.notes:
+        scratch.scales = [note.scale for note in header.notes]
+        scratch.offsets = [note.offset for note in header.notes]
+        scratch.units = [note.unit or "" for note in header.notes]
+
+
+def write_cog(
+    staged: Staged, path: Path, *, factors: tuple[int, ...], resampler: OverviewResampler, progress: Progress
+) -> None:
+    """Write a staged source as a Cloud-Optimized GeoTIFF: 512 blocks, DEFLATE with the type's predictor.
+
+    Raises:
+        UploadError: `INVALID_OVERVIEWS` when a factor leaves less than one pixel, or `STORAGE_FULL`.
+    """
+    with rasterio.open(staged.path, "r+") as scratch:
+        side = max(scratch.width, scratch.height)
+        if factors and factors[-1] > side:
+            raise UploadError(
+                "INVALID_OVERVIEWS",
+                f"Expected overview factors of at most {side}, the image's longer side, found {factors[-1]};"
+                " leave out the larger ones.",
+            )
+        if factors:
+            scratch.build_overviews(list(factors), _RESAMPLING[resampler])
+        interleave = "PIXEL" if scratch.count <= MAX_PIXEL_INTERLEAVED else "BAND"
+    progress(0.5, "overviews")
+    try:
+        rasterio.shutil.copy(
+            staged.path,
+            path,
+            driver="COG",
+            COMPRESS="DEFLATE",
+            PREDICTOR="YES",
+            BLOCKSIZE=BLOCK,
+            BIGTIFF="IF_SAFER",
+            INTERLEAVE=interleave,
+            NUM_THREADS="ALL_CPUS",
+            OVERVIEWS="FORCE_USE_EXISTING" if factors else "NONE",
+            RESAMPLING="NEAREST",
+        )
+    except RasterioIOError as error:
+        raise UploadError("STORAGE_FULL", f"The converted image could not be written: {error}.") from error
+    progress(1.0, "write")
+
+
+def describe_cog(path: Path, staged: Staged, asset: str, resampler: OverviewResampler) -> Raster:
+    """Validate a file that was written, strictly, and return what is to be known of it."""
+    valid, errors, notes = cog_validate(path, strict=True, quiet=True)
+    with rasterio.open(path) as cog:
+        asked_none = not cog.overviews(1)
+        faults = [note for note in (*errors, *notes) if not (asked_none and "overviews" in note)]
+        if not valid and faults:
+            raise UploadError("INVALID_OUTPUT", f"The converted file is not a valid COG: {'; '.join(faults)}.")
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        authority = cog.crs.to_authority()
+        pixels = cog.width * cog.height
+        data_type = DataType.from_numpy(cog.dtypes[0]).numpy
+        return Raster(
+            asset=asset,
+            path=path,
+            size=path.stat().st_size,
+            sha256=digest,
+            header_size=_header_size(cog),
+            shape=cog.shape,
+            transform=cog.transform[:6],
+            bbox=tuple(cog.bounds),
+            code=":".join(authority) if authority else None,
+            wkt2=cog.crs.to_wkt(version="WKT2_2019"),
+            bands=tuple(
+                RasterBand(data_type=data_type, nodata=staged.nodata, statistics=tally.statistics(pixels))
+                for tally in staged.tallies
+            ),
+            overviews=tuple(cog.overviews(1)),
+            resampler=resampler,
+            metre_resolution=_metre_resolution(staged.place),
+        )
+
+
+def _header_size(cog: Any) -> int:
+    levels = [{}, *({"ovr": level} for level in range(len(cog.overviews(1))))]
+    offsets = [cog.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1, **level) for level in levels]
+    return min((int(offset) for offset in offsets if offset), default=0)
+
+
+def _metre_resolution(place: Place) -> float | None:
+    side: float = abs(place.transform.determinant) ** 0.5
+    if place.crs.is_geographic:
+        return round(side * METRES_PER_DEGREE, 3)
+    try:
+        return round(side * float(place.crs.linear_units_factor[1]), 6)
+    except rasterio.errors.CRSError:
+        return None

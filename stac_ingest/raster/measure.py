@@ -1,0 +1,101 @@
+"""What is learnt of the pixels while they pass by once: statistics of each band, and where any of them is valid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stac_ingest.models.raster import BandStatistics
+
+COARSE_SIDE = 1024
+"""The coarse mask has at most this many columns and rows, unless the factor that needs is beyond MAX_COARSE_FACTOR."""
+MAX_COARSE_FACTOR = 512
+
+Mask = NDArray[np.bool_]
+
+
+def valid_pixels(band: NDArray[Any], mask: Mask | None, nodata: float | None) -> Mask:
+    """Return where one band (y, x) holds a value: inside the mask, not nodata and not NaN."""
+    valid = np.ones(band.shape, bool) if mask is None else mask.copy()
+    if band.dtype.kind == "f":
+        valid &= ~np.isnan(band)
+    if nodata is not None and not math.isnan(nodata):
+        valid &= band != nodata
+    return valid
+
+
+@dataclass
+class BandTally:
+    """Running statistics of one band, merged block by block (Chan, Golub and LeVeque 1979)."""
+
+    count: int = 0
+    minimum: float = math.inf
+    maximum: float = -math.inf
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Take in the valid finite values of a block (1-d)."""
+        if values.dtype.kind == "f":
+            values = values[np.isfinite(values)]
+        if not values.size:
+            return
+        wide = values.astype("float64")
+        mean = float(wide.mean())
+        squares = float(np.square(wide - mean).sum())
+        total = self.count + wide.size
+        shift = mean - self.mean
+        self.squares += squares + shift**2 * self.count * wide.size / total
+        self.mean += shift * wide.size / total
+        self.count = total
+        self.minimum = min(self.minimum, float(values.min()))
+        self.maximum = max(self.maximum, float(values.max()))
+
+    def statistics(self, pixels: int) -> BandStatistics | None:
+        """Return the statistics, given how many pixels the band has; None when no value was seen."""
+        if not self.count:
+            return None
+        return BandStatistics(
+            minimum=self.minimum,
+            maximum=self.maximum,
+            mean=self.mean,
+            stddev=math.sqrt(self.squares / self.count),
+            valid_percent=round(100 * self.count / pixels, 6),
+        )
+
+
+class CoarseMask:
+    """Where any pixel of a cell is valid, for square cells of `factor` pixels."""
+
+    def __init__(self, width: int, height: int) -> None:
+        factor = 1
+        while max(width, height) / factor > COARSE_SIDE and factor < MAX_COARSE_FACTOR:
+            factor *= 2
+        self.factor = factor
+        self.width, self.height = width, height
+        self.cells = np.zeros((-(-height // factor), -(-width // factor)), bool)
+        self.valid_count = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every single pixel is valid."""
+        return self.valid_count == self.width * self.height
+
+    def add(self, valid: Mask, row: int, column: int) -> None:
+        """Take in a block whose corner is at a multiple of the factor."""
+        self.valid_count += int(np.count_nonzero(valid))
+        target = self.cells[row // self.factor :, column // self.factor :]
+        coarse = any_valid(valid, self.factor)
+        target[: coarse.shape[0], : coarse.shape[1]] |= coarse
+
+
+def any_valid(valid: Mask, factor: int) -> Mask:
+    """Return whether any pixel is valid in each cell of `factor` × `factor` pixels."""  # noqa: RUF002
+    rows, columns = (-(-side // factor) for side in valid.shape)
+    padded = np.zeros((rows * factor, columns * factor), bool)
+    padded[: valid.shape[0], : valid.shape[1]] = valid
+    return padded.reshape(rows, factor, columns, factor).any(axis=(1, 3))

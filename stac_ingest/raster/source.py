@@ -1,0 +1,432 @@
+"""Files and arrays as one kind of source: a size, a type, a place, and blocks of pixels with what is valid in them."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+from stac_ingest.errors import UploadError
+from stac_ingest.models.enums import DataType, UploadFileKind
+from stac_ingest.models.raster import Georeference, Limits, SourceFile
+from stac_ingest.raster.sniff import HEAD_BYTES, driver_for
+
+Pixels = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the pixels of a source lie."""
+
+    crs: CRS
+    transform: Affine
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandNotes:
+    """What a file says of one band beside its pixels."""
+
+    description: str | None = None
+    unit: str | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What is known of a source before its first pixel is read."""
+
+    name: str
+    width: int
+    height: int
+    count: int
+    dtype: str
+    nodata: float | None
+    crs: CRS | None
+    transform: Affine | None
+    masked: bool
+    """Whether `read` tells valid pixels apart by more than nodata."""
+    colorinterp: tuple[ColorInterp, ...] | None = None
+    colormap: dict[int, tuple[int, int, int, int]] | None = None
+    notes: tuple[BandNotes, ...] = field(default=())
+
+
+class Source(Protocol):
+    """Pixels that can be read in blocks."""
+
+    @property
+    def header(self) -> Header:
+        """What is known without reading pixels."""
+        ...
+
+    def read(self, window: Window) -> tuple[Pixels, Mask | None]:
+        """Return the pixels (band, y, x) of a window, and where they are valid (y, x) if the source is masked."""
+        ...
+
+
+@contextmanager
+def open_source(
+    file: SourceFile, limits: Limits, *, band_count: int, declared_nodata: float | None
+) -> Iterator[Source]:
+    """Open one transferred file or array.
+
+    Args:
+        file: The file, and for an array that has a mask the array; the mask is found beside it.
+        limits: What the header may ask for.
+        band_count: Bands that the product has in this file; one alpha band more is taken as the file's mask.
+        declared_nodata: The product's nodata value, if its bands agree on one.
+
+    Raises:
+        UploadError: The bytes are not a raster that we read, or ask for more than `limits` allow.
+    """
+    if file.kind is UploadFileKind.ARRAY:
+        yield ArraySource(file, limits, declared_nodata)
+        return
+    with file.path.open("rb") as stream:
+        driver = driver_for(stream.read(HEAD_BYTES), file.name)
+    with warnings.catch_warnings(), _corruption_named(file.name):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(file.path, driver=driver) as dataset:
+            yield FileSource(dataset, file.name, limits, band_count)
+
+
+@contextmanager
+def _corruption_named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except RasterioIOError as error:
+        reason = str(error.__cause__ or error)
+        if "No space left" in reason:
+            raise UploadError(
+                "STORAGE_FULL", "No space is left for the conversion; free some and try again."
+            ) from error
+        raise UploadError(
+            "CORRUPT_FILE",
+            f"Expected {name!r} to be a complete image, but it cannot be read: {_first_sentence(reason, name)};"
+            " check that the file opens on your side and send it again.",
+        ) from error
+
+
+def _first_sentence(reason: str, name: str) -> str:
+    words = [name if "/" in word else word for word in reason.splitlines()[0].split()]
+    return " ".join(words)[:200].rstrip(".")
+
+
+class FileSource:
+    """An image file, opened by one explicit driver."""
+
+    def __init__(self, dataset: Any, name: str, limits: Limits, band_count: int) -> None:
+        check_size(name, dataset.width, dataset.height, dataset.count, limits)
+        dtypes = sorted(set(dataset.dtypes))
+        if len(dtypes) > 1:
+            raise UploadError(
+                "UNSUPPORTED_DATA_TYPE",
+                f"Expected one data type for all bands of {name!r}, found {', '.join(dtypes)}; split the file.",
+            )
+        data_type = check_data_type(name, dtypes[0])
+        pixel = np.dtype(data_type.numpy).itemsize
+        check_decoded(name, dataset.width * dataset.height * dataset.count * pixel, limits)
+        rows, columns = dataset.block_shapes[0]
+        interleaved = dataset.count if dataset.profile.get("interleave") == "pixel" else 1
+        check_block(name, rows * columns * pixel * interleaved, limits)
+        self._dataset = dataset
+        interps = tuple(dataset.colorinterp)
+        self._alpha = dataset.count if interps[-1] is ColorInterp.alpha and dataset.count == band_count + 1 else None
+        count = dataset.count - 1 if self._alpha else dataset.count
+        flags = dataset.mask_flag_enums[0]
+        georeferenced = dataset.transform != Affine.identity()
+        self._header = Header(
+            name=name,
+            width=dataset.width,
+            height=dataset.height,
+            count=count,
+            dtype=data_type.numpy,
+            nodata=dataset.nodata,
+            crs=dataset.crs,
+            transform=dataset.transform if georeferenced else None,
+            masked=bool(self._alpha) or (MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags),
+            colorinterp=interps[:count],
+            colormap=dataset.colormap(1) if interps[0] is ColorInterp.palette else None,
+            notes=tuple(
+                BandNotes(
+                    description=dataset.descriptions[i],
+                    unit=dataset.units[i],
+                    scale=dataset.scales[i],
+                    offset=dataset.offsets[i],
+                )
+                for i in range(count)
+            ),
+        )
+        if dataset.crs is None and dataset.gcps[0] and not georeferenced:
+            raise UploadError(
+                "MISSING_GEOREFERENCE",
+                f"{name!r} is placed by ground control points only; expected a geotransform. Warp it first, as with"
+                " gdalwarp, or give geotrans and cs_code with the image.",
+            )
+
+    @property
+    def header(self) -> Header:
+        """What the file says of itself."""
+        return self._header
+
+    def read(self, window: Window) -> tuple[Pixels, Mask | None]:
+        """Read one window; a block that cannot be decoded ends the upload."""
+        pixels = self._dataset.read(list(range(1, self._header.count + 1)), window=window)
+        if not self._header.masked:
+            return pixels, None
+        mask = (
+            self._dataset.read(self._alpha, window=window)
+            if self._alpha
+            else self._dataset.read_masks(1, window=window)
+        )
+        return pixels, mask > 0
+
+
+class ArraySource:
+    """A NumPy array of 2 or 3 dimensions, mapped from its `.npy` file."""
+
+    def __init__(self, file: SourceFile, limits: Limits, declared_nodata: float | None) -> None:
+        array = load_array(file.path, file.name)
+        if array.ndim not in (2, 3):
+            raise UploadError(
+                "UNSUPPORTED_SHAPE",
+                f"Expected an array of 2 dimensions (y, x) or 3 (band, y, x), found {array.ndim}: {array.shape}.",
+            )
+        data_type = check_data_type(file.name, array.dtype.newbyteorder("=").name)
+        self._pixels = array[np.newaxis] if array.ndim == 2 else array
+        count, height, width = self._pixels.shape
+        check_size(file.name, width, height, count, limits)
+        check_decoded(file.name, array.nbytes, limits)
+        mask_path = mask_beside(file.path)
+        self._invalid = self._load_mask(mask_path, file.name) if mask_path.exists() else None
+        self._fill = None
+        if self._invalid is not None and self._bands_differ(self._invalid):
+            self._fill = self._unused_value(self._invalid, declared_nodata)
+        self._header = Header(
+            name=file.name,
+            width=width,
+            height=height,
+            count=count,
+            dtype=data_type.numpy,
+            nodata=self._fill,
+            crs=None,
+            transform=None,
+            masked=self._invalid is not None and self._fill is None,
+        )
+
+    @property
+    def header(self) -> Header:
+        """What the array's own header says."""
+        return self._header
+
+    def read(self, window: Window) -> tuple[Pixels, Mask | None]:
+        """Copy one window out of the mapped file, in this machine's byte order."""
+        where = (slice(None), *window.toslices())
+        pixels = np.array(self._pixels[where], dtype=self._header.dtype)
+        if self._invalid is None:
+            return pixels, None
+        invalid = self._invalid[where]
+        if self._fill is None:
+            return pixels, ~invalid[0]
+        pixels[np.broadcast_to(invalid, pixels.shape)] = self._fill
+        return pixels, None
+
+    def _load_mask(self, path: Path, name: str) -> Mask:
+        mask = load_array(path, f"mask of {name}")
+        invalid = mask[np.newaxis] if mask.ndim == 2 else mask
+        expected = self._pixels.shape
+        if mask.dtype != np.bool_ or invalid.shape not in (expected, (1, *expected[1:])):
+            raise UploadError(
+                "MASK_MISMATCH",
+                f"Expected a mask of bool and the array's shape {expected}, found {mask.dtype} {mask.shape}.",
+            )
+        return invalid
+
+    def _bands_differ(self, invalid: Mask) -> bool:
+        return any(not np.array_equal(invalid[0], band) for band in invalid[1:])
+
+    def _unused_value(self, invalid: Mask, declared: float | None) -> float:
+        """Return a value that no valid pixel has: GeoTIFF holds one mask for all bands, so nodata tells them apart."""
+        if self._pixels.dtype.kind == "f":
+            candidates: Sequence[float] = (math.nan,) if declared is None else (declared, math.nan)
+        else:
+            info = np.iinfo(self._pixels.dtype)
+            candidates = [value for value in (declared, info.min, info.max) if value is not None]
+        for value in candidates:
+            if math.isnan(value) or not any(
+                np.any((band == value) & ~mask) for band, mask in zip(self._pixels, invalid, strict=True)
+            ):
+                return value
+        raise UploadError(
+            "MASK_MISMATCH",
+            "The bands have different masks, and no value is free to mark masked pixels (GeoTIFF has one mask for all"
+            " bands); give the bands a nodata value that no pixel has, or upload one array per band.",
+        )
+
+
+def mask_beside(path: Path) -> Path:
+    """Return where the mask of the array at `path` lies."""
+    return path.with_suffix(".mask")
+
+
+def load_array(path: Path, name: str) -> Pixels:
+    """Map a `.npy` file; never unpickles.
+
+    Raises:
+        UploadError: `EMPTY_FILE`, or `UNSAFE_ARRAY` for pickled objects or anything else than a `.npy` file.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(10)
+    if not head:
+        raise UploadError("EMPTY_FILE", f"The array {name!r} is empty (0 bytes); send it as numpy.save writes it.")
+    if not head.startswith(b"\x93NUMPY"):
+        raise UploadError(
+            "UNSAFE_ARRAY",
+            f"Expected the array {name!r} in NumPy's .npy format, found bytes that begin with {head[:6].hex(' ')};"
+            " write it with numpy.save(..., allow_pickle=False). Pickles are never read.",
+        )
+    try:
+        array: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise UploadError(
+            "UNSAFE_ARRAY",
+            f"The array {name!r} cannot be read without running code or is incomplete ({error}); expected numbers"
+            " as numpy.save(..., allow_pickle=False) writes them.",
+        ) from error
+    return array
+
+
+def check_data_type(name: str, numpy_name: str) -> DataType:
+    """Return the data type, or raise `UNSUPPORTED_DATA_TYPE` for one that GeoTIFF cannot store."""
+    try:
+        return DataType.from_numpy(numpy_name)
+    except KeyError:
+        raise UploadError(
+            "UNSUPPORTED_DATA_TYPE",
+            f"Expected {name!r} to hold integers of 8 to 64 bits or floats of 16 to 64 bits, found {numpy_name};"
+            " convert it first, for instance with array.astype('uint8').",
+        ) from None
+
+
+def check_size(name: str, width: int, height: int, count: int, limits: Limits) -> None:
+    """Refuse an image without pixels, or with more columns, rows or bands than allowed."""
+    if min(width, height, count) < 1:
+        raise UploadError("EMPTY_IMAGE", f"{name!r} has no pixels: {count} bands of {width} × {height}.")  # noqa: RUF001
+    if max(width, height) > limits.max_side:
+        raise UploadError(
+            "LIMIT_DIMENSIONS",
+            f"Expected at most {limits.max_side} columns and rows, found {width} × {height} in {name!r}; split the image.",  # noqa: RUF001
+        )
+    if count > limits.max_bands:
+        raise UploadError(
+            "LIMIT_BANDS", f"Expected at most {limits.max_bands} bands, found {count} in {name!r}; split the image."
+        )
+
+
+def check_decoded(name: str, decoded: int, limits: Limits) -> None:
+    """Refuse an image whose pixels need more room than allowed."""
+    if decoded > limits.max_decoded_bytes:
+        raise UploadError(
+            "LIMIT_DECODED_BYTES",
+            f"Expected at most {limits.max_decoded_bytes} bytes of pixels, found {decoded} in {name!r}; split it.",
+        )
+
+
+def check_block(name: str, block: int, limits: Limits) -> None:
+    """Refuse a file that must be decoded in pieces larger than allowed: 123 bytes can ask for 2 GB."""
+    if block > limits.max_block_bytes:
+        raise UploadError(
+            "LIMIT_BLOCK_BYTES",
+            f"Expected blocks of at most {limits.max_block_bytes} bytes, found {block} in {name!r}; write the file with"
+            " tiles, as with gdal_translate -co TILED=YES.",
+        )
+
+
+def place_of(header: Header, given: Georeference, sidecars: Sequence[SourceFile]) -> Place:
+    """Return where the pixels lie: as the file says, else its sidecars, else what was given with the image.
+
+    Raises:
+        UploadError: `MISSING_GEOREFERENCE`, `GEOREFERENCE_MISMATCH` when file and image contradict each other, or
+            `INVALID_GEOREFERENCE`.
+    """
+    stem = Path(header.name).stem
+    beside = {Path(file.name).suffix.lower(): file.path for file in sidecars if Path(file.name).stem == stem}
+    prj = beside.pop(".prj", None)
+    world = next(iter(beside.values()), None)
+    crs = _agree(
+        header,
+        "coordinate system",
+        header.crs or (parse_crs(prj.read_text()) if prj else None),
+        parse_crs(given.cs_code or given.projection) if given.cs_code or given.projection else None,
+    )
+    transform = _agree(
+        header,
+        "geotransform",
+        header.transform or (parse_world_file(world) if world else None),
+        Affine.from_gdal(*given.geotrans) if given.geotrans else None,
+    )
+    if not all(map(math.isfinite, transform[:6])) or abs(transform.determinant) < 1e-30:
+        raise UploadError(
+            "INVALID_GEOREFERENCE",
+            f"Expected a geotransform that maps pixels to an area, found {transform.to_gdal()} for {header.name!r}.",
+        )
+    return Place(crs=crs, transform=transform)
+
+
+def _agree(header: Header, what: str, found: Any, given: Any) -> Any:
+    if found is None and given is None:
+        fields = "cs_code or projection" if what == "coordinate system" else "geotrans"
+        raise UploadError(
+            "MISSING_GEOREFERENCE",
+            f"{header.name!r} has no {what}; give {fields} with the image, or upload a file that carries it.",
+        )
+    if found is None or given is None:
+        return given if found is None else found
+    same = found.almost_equals(given, precision=1e-6) if isinstance(found, Affine) else found == given
+    if not same:
+        shown = [v.to_gdal() if isinstance(v, Affine) else v.to_string() for v in (given, found)]
+        raise UploadError(
+            "GEOREFERENCE_MISMATCH",
+            f"Expected the {what} given with the image, {shown[0]}, found {shown[1]} in {header.name!r};"
+            " leave it out to use the file's.",
+        )
+    return found
+
+
+def parse_crs(text: str | None) -> CRS:
+    """Return a coordinate system from a code, WKT or PROJ text; raises `INVALID_GEOREFERENCE`."""
+    try:
+        return CRS.from_user_input(text)
+    except (CRSError, RasterioError, ValueError) as error:
+        raise UploadError(
+            "INVALID_GEOREFERENCE",
+            f"Expected a coordinate system such as EPSG:32633, WKT or PROJ text, found {str(text)[:80]!r}.",
+        ) from error
+
+
+def parse_world_file(path: Path) -> Affine:
+    """Return the transform of a world file: six numbers, placed at the centre of the first pixel."""
+    try:
+        a, d, b, e, c, f = (
+            float(line.replace(",", ".")) for line in io.StringIO(path.read_text("ascii")) if line.strip()
+        )
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UploadError(
+            "INVALID_GEOREFERENCE", "Expected a world file of six lines with one number each; found something else."
+        ) from error
+    return Affine(a, b, c, d, e, f) @ Affine.translation(-0.5, -0.5)
