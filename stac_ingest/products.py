@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AliasGenerator, AliasPath, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from stac_ingest import stac
 from stac_ingest.errors import AttributeValidationError, StacIngestError
@@ -77,7 +77,7 @@ def _read_product(folder: Path) -> Definition:
     mistakes = _Mistakes()
     description = _read_text(folder / "description.md", mistakes)
     document = _read_document(folder / "collection.json", mistakes)
-    parts = document and _check(document, folder.name)
+    parts = _check(document, folder.name) if document else None
     if description is None or document is None or parts is None or mistakes.lines:
         raise ProductFileError("\n".join(mistakes.lines))
     product, bands = parts
@@ -252,7 +252,7 @@ class _Document:
             return model.model_validate(attributes)
         except ValidationError as error:
             for detail in error.errors():
-                self.note(*_explain(detail))
+                self.note(*_explain(detail["type"], detail["loc"], detail["msg"], detail["input"]))
             return None
 
     def refuse(self, place: Place, expected: str, found: object) -> None:
@@ -269,21 +269,22 @@ class _Document:
         self.mistakes.add(self.path, self.lines.get(reached, 1), f"{where}: {sentence}" if where else sentence)
 
 
-def _explain(detail: ErrorDetails) -> tuple[Place, str]:
+def _explain(kind: str, place: Place, message: str, found: Any) -> tuple[Place, str]:
     """Return the place of a mistake that pydantic found, and a sentence that says what was expected and found."""
-    place = tuple(step for step in detail["loc"] if step != "[key]")
-    match detail["type"]:
+    place = tuple(step for step in place if step != "[key]")
+    match kind:
         case "missing":
-            return place[:-1], f"expected the attribute {_json(place[-1])}, found none"
+            missing = f"attribute {_json(place[-1])}" if isinstance(place[-1], str) else f"item {place[-1]}"
+            return place[:-1], f"expected the {missing}, found none"
         case "extra_forbidden":
             return place, f"expected one of {', '.join(_names_beside(place))}, found {_json(place[-1])}"
         case "union_tag_invalid":
-            found = detail["input"].get("type") if isinstance(detail["input"], dict) else detail["input"]
-            return (*place, "type"), f"expected one of {', '.join(map(str, _BAND_CLASSES))}, found {_json(found)}"
+            given = found.get("type") if isinstance(found, dict) else found
+            return (*place, "type"), f"expected one of {', '.join(map(str, _BAND_CLASSES))}, found {_json(given)}"
         case _:
-            text = detail["msg"].removeprefix("Value error, ")
-            expected = re.sub(r"^(\w+) should ", lambda found: f"expected {found[1].lower()} to ", text)
-            return place, f"{expected}, found {_json(detail['input'])}"
+            text = re.sub("^Value error, | or instance of .*", "", message)
+            expected = re.sub(r"^(\w+) should ", lambda subject: f"expected {subject[1].lower()} to ", text)
+            return place, f"{expected}, found {_json(found)}"
 
 
 def _json(value: object) -> str:
@@ -356,6 +357,9 @@ def _check_strictly(text: str, document: _Document) -> None:
     for token in _TOKEN.finditer(text):
         if token[0] in ("NaN", "Infinity", "-Infinity"):
             document.mistakes.add(document.path, _line(token), f"expected a JSON value, found {token[0]}")
-    for place, line in _parts(text):
-        if line != document.lines[place]:
-            document.refuse(place, f"expected this attribute once, found it on line {line} too"...)
+    parts = list(_parts(text))
+    times = Counter(place for place, _ in parts)
+    for place, line in parts:
+        if times[place] > 1:
+            where = ".".join(map(str, place))
+            document.mistakes.add(document.path, line, f"{where}: expected this once, found it {times[place]} times")

@@ -451,7 +451,7 @@ def bbox_of(geometry: Json) -> list[float]:
     parts = geometry["coordinates"] if geometry["type"].startswith("Multi") else [geometry["coordinates"]]
     boxes = []
     for part in parts:
-        xs, ys = zip(*_positions(part), strict=True)
+        xs, ys = zip(*positions(part), strict=True)
         boxes.append((min(xs), min(ys), max(xs), max(ys)))
     south, north = min(box[1] for box in boxes), max(box[3] for box in boxes)
     east_side = [box for box in boxes if box[2] == 180]
@@ -465,12 +465,13 @@ def bbox_of(geometry: Json) -> list[float]:
     return [min(box[0] for box in boxes), south, max(box[2] for box in boxes), north]
 
 
-def _positions(coordinates: Any) -> Iterable[tuple[float, float]]:
+def positions(coordinates: Any) -> Iterable[tuple[float, float]]:
+    """Yield the (x, y) of every position in GeoJSON coordinates, however deep they lie."""
     if coordinates and isinstance(coordinates[0], int | float):
         yield coordinates[0], coordinates[1]
     else:
         for part in coordinates:
-            yield from _positions(part)
+            yield from positions(part)
 
 
 # --- Extensions -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,204 @@
+"""Writing Collections and Items into pgstac.
+
+Every function takes an open connection and leaves the transaction to its caller. A write locks its collection first,
+so that extent and summaries always follow the items that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg.errors import UniqueViolation
+from psycopg.types.json import Jsonb
+
+from stac_ingest.database import Connection, queries
+from stac_ingest.errors import RequestError
+from stac_ingest.models.values import timestamp_text
+from stac_ingest.stac import WORLD, Json, positions, with_extensions
+
+_UNSTORED_LINKS = frozenset(("self", "item", "parent", "collection", "root", "items", "child", "queryables"))
+_QUERYABLES_REL = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+
+
+async def find_collection(connection: Connection, collection: str) -> Json | None:
+    """Return a Collection, or None."""
+    row = await (await connection.execute(queries()["get_collection"], {"id": collection})).fetchone()
+    return row and row["content"]
+
+
+async def get_collection(connection: Connection, collection: str, *, lock: bool = False) -> Json:
+    """Return a Collection; with `lock` nobody else writes it or its items before this transaction ends.
+
+    Raises:
+        RequestError: 404 `COLLECTION_NOT_FOUND`.
+    """
+    query = queries()["lock_collection" if lock else "get_collection"]
+    row = await (await connection.execute(query, {"id": collection})).fetchone()
+    if row is None:
+        raise RequestError(
+            404, "COLLECTION_NOT_FOUND", f"There is no collection {collection!r}; save the product first."
+        )
+    content: Json = row["content"]
+    return content
+
+
+async def create_collection(connection: Connection, collection: Json) -> Json:
+    """Add a Collection and return it as it was stored; raises RequestError 409 `COLLECTION_EXISTS`."""
+    now = timestamp_text(datetime.now(UTC))
+    stored = _stored({"created": now, **collection, "updated": now})
+    try:
+        async with connection.transaction():
+            await connection.execute(queries()["create_collection"], {"collection": Jsonb(stored)})
+    except UniqueViolation as error:
+        raise RequestError(
+            409, "COLLECTION_EXISTS", f"A collection {collection['id']!r} exists already; update it instead."
+        ) from error
+    return stored
+
+
+async def update_collection(connection: Connection, collection: Json) -> Json:
+    """Replace a Collection and return it as it was stored; its extent and summaries follow its items.
+
+    Raises:
+        RequestError: 404 `COLLECTION_NOT_FOUND`.
+    """
+    before = await get_collection(connection, collection["id"], lock=True)
+    stored = _stored(
+        {
+            **({"created": before["created"]} if "created" in before else {}),
+            **collection,
+            "updated": timestamp_text(datetime.now(UTC)),
+        }
+    )
+    stored = await _following_items(connection, stored)
+    await connection.execute(queries()["update_collection"], {"collection": Jsonb(stored)})
+    return stored
+
+
+async def delete_collection(connection: Connection, collection: str) -> None:
+    """Remove a Collection and its items; raises RequestError 404 `COLLECTION_NOT_FOUND`."""
+    await get_collection(connection, collection, lock=True)
+    await connection.execute(queries()["delete_collection"], {"id": collection})
+
+
+async def get_item(connection: Connection, collection: str, item: str) -> Json:
+    """Return an Item; raises RequestError 404 `ITEM_NOT_FOUND`."""
+    row = await (await connection.execute(queries()["get_item"], {"collection": collection, "item": item})).fetchone()
+    if row is None or row["content"] is None:
+        raise RequestError(404, "ITEM_NOT_FOUND", f"There is no item {item!r} in collection {collection!r}.")
+    content: Json = row["content"]
+    return content
+
+
+async def item_exists(connection: Connection, collection: str, item: str) -> bool:
+    """Return whether there is such an Item."""
+    row = await (
+        await connection.execute(queries()["item_exists"], {"collection": collection, "item": item})
+    ).fetchone()
+    return bool(row and row["found"])
+
+
+async def create_items(connection: Connection, collection: str, items: Sequence[Json]) -> None:
+    """Add Items, all or none; raises RequestError 404 `COLLECTION_NOT_FOUND` or 409 `ITEM_EXISTS`, which names it."""
+    await get_collection(connection, collection, lock=True)
+    try:
+        async with connection.transaction():
+            await connection.execute(queries()["create_items"], {"items": Jsonb([_stored(item) for item in items])})
+    except UniqueViolation as error:
+        for item in items:
+            if await item_exists(connection, collection, item["id"]):
+                raise RequestError(
+                    409,
+                    "ITEM_EXISTS",
+                    f"An item {item['id']!r} exists already in collection {collection!r}; nothing was added."
+                    " Update it, or choose another id.",
+                ) from error
+        raise RequestError(409, "ITEM_EXISTS", "Two of the items have the same id; nothing was added.") from error
+    await refresh_collection(connection, collection)
+
+
+async def upsert_items(connection: Connection, collection: str, items: Sequence[Json]) -> None:
+    """Add or replace Items; raises RequestError 404 `COLLECTION_NOT_FOUND`."""
+    await get_collection(connection, collection, lock=True)
+    await connection.execute(queries()["upsert_items"], {"items": Jsonb([_stored(item) for item in items])})
+    await refresh_collection(connection, collection)
+
+
+async def delete_item(connection: Connection, collection: str, item: str) -> None:
+    """Remove an Item; raises RequestError 404 `ITEM_NOT_FOUND`."""
+    await get_collection(connection, collection, lock=True)
+    await get_item(connection, collection, item)
+    await connection.execute(queries()["delete_item"], {"collection": collection, "item": item})
+    await refresh_collection(connection, collection)
+
+
+async def refresh_collection(connection: Connection, collection: str) -> None:
+    """Bring extent and summaries of a locked Collection to what its items say."""
+    before = await get_collection(connection, collection, lock=True)
+    after = await _following_items(connection, before)
+    if after != before:
+        await connection.execute(queries()["update_collection"], {"collection": Jsonb(after)})
+
+
+async def _following_items(connection: Connection, collection: Json) -> Json:
+    found = await (await connection.execute(queries()["summarise_items"], {"id": collection["id"]})).fetchone()
+    return collection if found is None else following(collection, found)
+
+
+def following(collection: Json, found: Mapping[str, Any]) -> Json:
+    """Return a Collection whose extent and summaries follow its items.
+
+    Args:
+        collection: The Collection.
+        found: What its items have in common, as `summarise_items` in queries.sql names it.
+    """
+    if not found["count"]:
+        return collection
+    product = collection.get("ingest:product", {})
+    interval = [
+        product.get("start_datetime") or timestamp_text(found["start"]),
+        product.get("end_datetime") or timestamp_text(found["end"]),
+    ]
+    bbox = [found[side] for side in ("west", "south", "east", "north")]
+    summaries = {**collection.get("summaries", {})}
+    lists = {"platform": found["platforms"], "proj:code": found["codes"], "gsd": found["gsds"]}
+    for name, values in lists.items():
+        if present := sorted(value for value in values if value is not None):
+            summaries[name] = present
+    if found["least_cloud"] is not None:
+        summaries["eo:cloud_cover"] = {"minimum": found["least_cloud"], "maximum": found["most_cloud"]}
+    extent = {
+        **collection.get("extent", WORLD),
+        "spatial": {"bbox": [bbox]},
+        "temporal": {"interval": [interval]},
+    }
+    return with_extensions({**collection, "extent": extent, **({"summaries": summaries} if summaries else {})})
+
+
+def _stored(stac: Json) -> Json:
+    """Return a STAC object without the links that depend on the address that is asked."""
+    links = [
+        link for link in stac.get("links", ()) if link["rel"] not in _UNSTORED_LINKS and link["rel"] != _QUERYABLES_REL
+    ]
+    return {**stac, "links": links}
+
+
+def check_geometry(item: Json) -> None:
+    """Refuse an Item that could never be found by place.
+
+    Raises:
+        RequestError: 400 `INVALID_GEOMETRY`, when there is none or it is not on the Earth.
+    """
+    geometry = item.get("geometry")
+    if not geometry or not geometry.get("coordinates"):
+        raise RequestError(
+            400, "INVALID_GEOMETRY", f"Expected item {item.get('id')!r} to have a geometry, found {geometry!r}."
+        )
+    if not all(abs(lon) <= 180 and abs(lat) <= 90 for lon, lat in positions(geometry["coordinates"])):
+        raise RequestError(
+            400,
+            "INVALID_GEOMETRY",
+            f"Expected item {item.get('id')!r} to lie within -180 to 180 and -90 to 90 degrees; give it in WGS 84.",
+        )

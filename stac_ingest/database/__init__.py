@@ -1,0 +1,45 @@
+"""The database: its embedded cluster, its schema, its queries by name, and connections to it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+from typing import Any, LiteralString, cast
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+Connection = AsyncConnection[dict[str, Any]]
+Pool = AsyncConnectionPool[Connection]
+
+SEARCH_PATH = "stac_ingest,procrastinate,pgstac,public"
+
+
+@cache
+def queries() -> dict[str, LiteralString]:
+    """Return the blocks of `queries.sql` by their names (`-- name --` above each)."""
+    text = resources.files(__name__).joinpath("queries.sql").read_text()
+    parts = re.split(r"^-- (\w+) --$", text, flags=re.MULTILINE)[1:]
+    return {name: cast(LiteralString, sql.strip()) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def open_pool(url: str, *, max_size: int = 10) -> Pool:
+    """Return a pool that is still closed; its connections answer with dictionaries and commit at the end of a block."""
+    return AsyncConnectionPool(
+        url,
+        min_size=1,
+        max_size=max_size,
+        timeout=5,
+        reconnect_timeout=5,
+        open=False,
+        check=AsyncConnectionPool.check_connection,
+        connection_class=cast(type[Connection], AsyncConnection),
+        kwargs={
+            "row_factory": dict_row,
+            "options": f"-c search_path={SEARCH_PATH}",
+            "application_name": "stac-ingest",
+            "connect_timeout": 5,
+        },
+    )

@@ -1,0 +1,158 @@
+"""From the bytes of an upload to an image in the catalog: stage, check, convert, describe, store, publish."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stac_ingest import catalog
+from stac_ingest.converter import Report, convert
+from stac_ingest.errors import RequestError, UploadError
+from stac_ingest.models.bands import Band, Layout
+from stac_ingest.models.enums import ImageUploadEventSeverity, UploadFileKind
+from stac_ingest.models.image import Image
+from stac_ingest.models.product import Product
+from stac_ingest.models.raster import Conversion, ConversionJob, Georeference, Limits, SourceFile
+from stac_ingest.models.upload import Upload
+from stac_ingest.stac import Json, bands_from_collection, item_from_conversion, product_from_collection
+from stac_ingest.storage import ASSETS, STAGING, Store, href
+from stac_ingest.uploads import Uploads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Where images are made: the uploads, the store, and a local folder for what is half done."""
+
+    uploads: Uploads
+    store: Store
+    scratch_dir: Path
+    limits: Limits
+
+
+async def ingest(upload: Upload, attempt: int, workshop: Workshop, report: Report) -> None:
+    """Make an image of an upload that this attempt has claimed.
+
+    Raises:
+        UploadError: The upload cannot become an image; nothing of it is in the catalog.
+        RetryableUploadError: This attempt failed for a reason that may pass.
+        LeaseLostError: Another attempt has the upload now.
+    """
+    product, bands = await _describe_product(upload, workshop)
+    image = Image.check(upload.image)
+    async with _scratch(workshop) as scratch:
+        sources = await stage(upload, workshop.store, scratch)
+        conversion = await convert(_job(image, product, bands, sources, upload, scratch, workshop.limits), report)
+        for warning in conversion.warnings:
+            await workshop.uploads.log(upload.id, ImageUploadEventSeverity.WARNING, warning)
+        hrefs = await store(image, conversion, workshop.store)
+    item = item_from_conversion(
+        image, bands, conversion, hrefs, default_display_bands=product.default_display_bands, now=datetime.now(UTC)
+    )
+    await publish(item, upload, attempt, workshop.uploads)
+
+
+async def _describe_product(upload: Upload, workshop: Workshop) -> tuple[Product, tuple[Band, ...]]:
+    async with workshop.uploads.pool.connection() as connection:
+        try:
+            collection = await catalog.get_collection(connection, upload.collection)
+        except RequestError as error:
+            raise UploadError(
+                error.code, f"Product {upload.collection!r} was deleted before its image came."
+            ) from error
+    return product_from_collection(collection), bands_from_collection(collection)
+
+
+@asynccontextmanager
+async def _scratch(workshop: Workshop) -> AsyncIterator[Path]:
+    workshop.scratch_dir.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=workshop.scratch_dir))
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+async def stage(upload: Upload, store: Store, scratch: Path) -> tuple[SourceFile, ...]:
+    """Bring the uploaded files to the local disk; a mask comes to lie beside its array."""
+    inputs = scratch / "input"
+    inputs.mkdir()
+    sources = []
+    for file in upload.files:
+        path = inputs / f"{file.index}.data"
+        if file.kind is UploadFileKind.MASK:
+            path = inputs / f"{file.index - 1}.mask"
+        try:
+            await store.fetch(staging_key(upload.id, file.index), path)
+        except FileNotFoundError as error:
+            raise UploadError(
+                "STAGING_LOST", f"The bytes of {file.name!r} are no longer in the store; upload the image again."
+            ) from error
+        sources.append(SourceFile(path=path, name=file.name, kind=file.kind))
+    return tuple(sources)
+
+
+def _job(
+    image: Image,
+    product: Product,
+    bands: tuple[Band, ...],
+    sources: tuple[SourceFile, ...],
+    upload: Upload,
+    scratch: Path,
+    limits: Limits,
+) -> ConversionJob:
+    return ConversionJob(
+        sources=sources,
+        scratch=scratch,
+        layout=Layout.of(bands),
+        georeference=Georeference(cs_code=image.cs_code, projection=image.projection, geotrans=image.geotrans),
+        display_bands=product.default_display_bands,
+        overviews=upload.options.overviews,
+        overview_resampler=upload.options.overview_resampler,
+        limits=limits,
+    )
+
+
+async def store(image: Image, conversion: Conversion, store: Store) -> Mapping[str, str]:
+    """Put the files that were written into the store, and return where each asset is."""
+    files = {raster.asset: (raster.path, raster.sha256) for raster in conversion.rasters}
+    files |= {preview.role: (preview.path, preview.sha256) for preview in conversion.previews}
+    hrefs = {}
+    for asset, (path, sha256) in files.items():
+        key = f"{ASSETS}/{image.product_id}/{image.name}/{asset}-{sha256[:16]}{path.suffix}"
+        await store.publish(key, path)
+        hrefs[asset] = href(store, key)
+    return hrefs
+
+
+async def publish(item: Json, upload: Upload, attempt: int, uploads: Uploads) -> None:
+    """Put the Item into the catalog and end the upload, both or neither.
+
+    Raises:
+        UploadError: `IMAGE_EXISTS`, when the name was taken meanwhile.
+        LeaseLostError: Another attempt has the upload now.
+    """
+    async with uploads.pool.connection() as connection:
+        await catalog.get_collection(connection, upload.collection, lock=True)
+        if await catalog.item_exists(connection, upload.collection, upload.item):
+            if not upload.options.overwrite:
+                raise UploadError(
+                    "IMAGE_EXISTS",
+                    f"Image '{upload.collection}:{upload.item}' appeared while this upload ran; use another name, or"
+                    " overwrite=True.",
+                )
+            before = await catalog.get_item(connection, upload.collection, upload.item)
+            if "created" in before["properties"]:
+                item["properties"]["created"] = before["properties"]["created"]
+        await catalog.upsert_items(connection, upload.collection, [item])
+        await uploads.succeed(connection, upload.id, attempt)
+
+
+def staging_key(upload: str, index: int) -> str:
+    """Return where the bytes of a file wait until its image is published."""
+    return f"{STAGING}/{upload}/{index}"
