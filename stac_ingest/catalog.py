@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
+from pydantic import TypeAdapter, ValidationError
 
 from stac_ingest.database import Connection, queries
 from stac_ingest.errors import RequestError
-from stac_ingest.models.values import timestamp_text
+from stac_ingest.models.values import Timestamp, timestamp_text
 from stac_ingest.stac import WORLD, Json, positions, with_extensions
 
-_UNSTORED_LINKS = frozenset(("self", "item", "parent", "collection", "root", "items", "child", "queryables"))
-_QUERYABLES_REL = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+UNSTORED_LINKS = frozenset((
+    "self", "item", "parent", "collection", "root", "items", "child",
+    "http://www.opengis.net/def/rel/ogc/1.0/queryables",
+))  # fmt: skip
+"""Relations of links that the API makes for the address that is asked."""
 
 
 async def find_collection(connection: Connection, collection: str) -> Json | None:
@@ -75,6 +79,19 @@ async def update_collection(connection: Connection, collection: Json) -> Json:
     stored = await _following_items(connection, stored)
     await connection.execute(queries()["update_collection"], {"collection": Jsonb(stored)})
     return stored
+
+
+async def apply_collection(connection: Connection, collection: Json) -> Literal["Added", "Updated"] | None:
+    """Write a Collection as its definition says, and return what that was; None when nothing had to be done."""
+    before = await find_collection(connection, collection["id"])
+    if before is None:
+        await create_collection(connection, collection)
+        return "Added"
+    kept: Json = {key: before[key] for key in ("created", "updated") if key in before}
+    if await _following_items(connection, _stored({**collection, **kept})) == before:
+        return None
+    await update_collection(connection, collection)
+    return "Updated"
 
 
 async def delete_collection(connection: Connection, collection: str) -> None:
@@ -179,9 +196,7 @@ def following(collection: Json, found: Mapping[str, Any]) -> Json:
 
 def _stored(stac: Json) -> Json:
     """Return a STAC object without the links that depend on the address that is asked."""
-    links = [
-        link for link in stac.get("links", ()) if link["rel"] not in _UNSTORED_LINKS and link["rel"] != _QUERYABLES_REL
-    ]
+    links = [link for link in stac.get("links", ()) if link["rel"] not in UNSTORED_LINKS]
     return {**stac, "links": links}
 
 
@@ -202,3 +217,28 @@ def check_geometry(item: Json) -> None:
             "INVALID_GEOMETRY",
             f"Expected item {item.get('id')!r} to lie within -180 to 180 and -90 to 90 degrees; give it in WGS 84.",
         )
+
+
+def check_datetimes(item: Json) -> None:
+    """Refuse an Item whose time cannot be read or runs backwards; raises RequestError 400 `INVALID_DATETIME`."""
+    properties = item.get("properties") or {}
+    moments = {name: properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")}
+    try:
+        parsed = {name: _MOMENT.validate_python(text) for name, text in moments.items() if text is not None}
+    except ValidationError as error:
+        raise RequestError(
+            400, "INVALID_DATETIME", f"Expected times such as 2024-05-01T10:00:00Z, found {moments}."
+        ) from error
+    if "datetime" not in parsed and not {"start_datetime", "end_datetime"} <= parsed.keys():
+        raise RequestError(
+            400, "INVALID_DATETIME", f"Expected item {item.get('id')!r} to have a datetime, or both its start and end."
+        )
+    if parsed.get("start_datetime", _EARLIEST) > parsed.get("end_datetime", _LATEST):
+        raise RequestError(
+            400, "INVALID_DATETIME", f"Expected the start of {item.get('id')!r} before its end, found {moments}."
+        )
+
+
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Timestamp)
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)

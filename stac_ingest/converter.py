@@ -15,8 +15,10 @@ import os
 import resource
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from stac_ingest.errors import RetryableUploadError, UploadError
@@ -46,6 +48,8 @@ _GDAL_OPTIONS = {
 _CPU_SECONDS = 120
 _CPU_BYTES_PER_SECOND = 50 * 1024**2
 _SLACK_BYTES = 64 * 1024**2
+_LARGEST_GROWTH = 4
+"""Pixels, their overviews (a thin image of 16 factors has 2.5 times its own blocks) and the mask, over the pixels."""
 
 
 async def convert(job: ConversionJob, report: Report) -> Conversion:
@@ -64,11 +68,12 @@ async def convert(job: ConversionJob, report: Report) -> Conversion:
         "CPL_TMPDIR": str(job.scratch),
         "HOME": str(job.scratch),
         "PATH": os.defpath,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONPATH": os.pathsep.join(str(Path(folder).resolve()) for folder in sys.path),
         "TMPDIR": str(job.scratch),
     }
     child = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # the folder that it works in holds no modules
         "-m",
         "stac_ingest.converter",
         stdin=asyncio.subprocess.PIPE,
@@ -156,18 +161,23 @@ def _die_with_parent() -> None:
 
 
 def _limit_memory(limits: Limits) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, 256)
     if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+        _limit(resource.RLIMIT_AS, limits.memory_bytes)
 
 
-def _limit_work(decoded: int) -> None:
-    seconds = _CPU_SECONDS + decoded // _CPU_BYTES_PER_SECOND
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
-    largest = decoded * 3 // 2 + _SLACK_BYTES
+def _limit_work(staged: int) -> None:
+    """Allow, from now on, as much time and as large files as one raster of `staged` bytes may need."""
+    _limit(resource.RLIMIT_CPU, int(time.process_time()) + _CPU_SECONDS + staged // _CPU_BYTES_PER_SECOND)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    _limit(resource.RLIMIT_FSIZE, _LARGEST_GROWTH * staged + _SLACK_BYTES)
+
+
+def _limit(what: int, most: int) -> None:
+    # The hard limit stays: what was lowered could not be raised again for the next file.
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _leave_the_network() -> str:
@@ -237,10 +247,8 @@ def _within(progress: Progress, start: float, span: float) -> Progress:
 def _convert_file(
     job: ConversionJob, source: Any, index: int, asset: str, notes: list[str], progress: Progress
 ) -> tuple[Raster, Any]:
-    import numpy as np
-
     from stac_ingest.raster import cog
-    from stac_ingest.raster.source import open_source, place_of
+    from stac_ingest.raster.source import check_decoded, open_source, place_of
 
     layout = job.layout.files[index]
     declared = {band.nodata for band in layout.bands}
@@ -254,7 +262,9 @@ def _convert_file(
         header = opened.header
         cog.check_bands(opened, layout)
         place = place_of(header, job.georeference, sidecars)
-        _limit_work(header.width * header.height * header.count * np.dtype(header.dtype).itemsize)
+        staged_bytes = cog.staged_bytes(header)
+        check_decoded(header.name, staged_bytes, job.limits)
+        _limit_work(staged_bytes)
         staged = cog.stage(opened, place, layout, job.scratch / f"staged-{index}.tif", _within(progress, 0, 0.5))
     if header.nodata is not None and staged.nodata is None:
         notes.append(f"nodata {header.nodata:g} of {header.name!r} cannot occur in {header.dtype} and was left out")

@@ -11,6 +11,7 @@ from stac_ingest.errors import AttributeValidationError
 from stac_ingest.models.enums import BandType, Colormap, DataType, OverviewResampler
 from stac_ingest.models.values import AnyResolution, Name, Nodata, Tags, Value, describe
 
+RESERVED_ASSETS = frozenset(("data", "thumbnail", "overview"))
 Range = tuple[float, float]
 Rgba = tuple[
     Annotated[int, Field(ge=0, le=255)],
@@ -143,8 +144,8 @@ class FileLayout(Value):
 
     @property
     def asset(self) -> str | None:
-        """Key of the asset: the band's name when there is just one."""
-        return self.bands[0].name if len(self.bands) == 1 else None
+        """Key of the asset: the band's name when there is just one, and no other asset is called so."""
+        return self.bands[0].name if len(self.bands) == 1 and self.bands[0].name not in RESERVED_ASSETS else None
 
     @property
     def default_resampler(self) -> OverviewResampler:
@@ -163,10 +164,14 @@ class Layout(Value):
         """Return the layout that the bands' `file_index` and `band_index` describe.
 
         Raises:
-            AttributeValidationError: Two bands claim one place, or a place before a band is left out.
+            AttributeValidationError: Two bands have one name or claim one place, or a place before a band is left out.
         """
         files: dict[int, dict[int, Band]] = {}
+        names: set[str] = set()
         for band in sorted_bands(bands):
+            if band.name in names:
+                raise AttributeValidationError(f"Two bands are named {band.name!r}; a name is unique in its product")
+            names.add(band.name)
             places = files.setdefault(band.file_index, {})
             index = len(places) if band.band_index is None else band.band_index
             if index in places:

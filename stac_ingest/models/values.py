@@ -74,20 +74,27 @@ def timestamp_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _name_of(allowed: str, what: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not re.fullmatch(f"[{allowed}]{{1,200}}", text) or not text.strip("."):
-            raise ValueError(f"expected 1 to 200 {what}, and not dots alone")
-        return text
-
-    return AfterValidator(check)
+def check_name(text: object) -> str:
+    """Return the name of a band or an image; raises ValueError for one that cannot be a file name or a URL's part."""
+    return _checked(text, r"[A-Za-z0-9_.-]{1,200}", "A-Z a-z 0-9 _ . -")
 
 
-Name = Annotated[str, _name_of("A-Za-z0-9_.-", "of the characters A-Z a-z 0-9 _ . -")]
+def check_product_id(text: object) -> str:
+    """Return the id of a product: as a name, and it may contain colons; raises as `check_name`."""
+    return _checked(text, r"[A-Za-z0-9_.:-]{1,200}", "A-Z a-z 0-9 _ . - :")
+
+
+def _checked(text: object, pattern: str, allowed: str) -> str:
+    if not isinstance(text, str) or not re.fullmatch(pattern, text) or not text.strip("."):
+        raise ValueError(f"expected 1 to 200 of the characters {allowed}, and not dots alone")
+    return text
+
+
+Name = Annotated[str, BeforeValidator(check_name)]
 """Name of a band or an image."""
 
-ProductId = Annotated[str, _name_of("A-Za-z0-9_.:-", "of the characters A-Z a-z 0-9 _ . - :")]
-"""Id of a product: as a name, and it may contain colons."""
+ProductId = Annotated[str, BeforeValidator(check_product_id)]
+"""Id of a product."""
 
 Nodata = Annotated[
     float,

@@ -25,7 +25,7 @@ from stac_ingest.models.bands import FileLayout
 from stac_ingest.models.enums import DataType, OverviewResampler
 from stac_ingest.models.raster import Raster, RasterBand
 from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
-from stac_ingest.raster.source import Place, Source
+from stac_ingest.raster.source import Header, Place, Source
 from stac_ingest.stac import METRES_PER_DEGREE
 
 BLOCK = 512
@@ -91,6 +91,12 @@ def overview_factors(width: int, height: int) -> tuple[int, ...]:
         factor *= 2
         factors.append(factor)
     return tuple(factors)
+
+
+def staged_bytes(header: Header) -> int:
+    """Return how many bytes the pixels take in whole blocks, which for a thin image is far more than the pixels."""
+    rows, columns = -(-header.height // BLOCK), -(-header.width // BLOCK)
+    return rows * columns * BLOCK**2 * header.count * np.dtype(header.dtype).itemsize
 
 
 def stage(source: Source, place: Place, layout: FileLayout, path: Path, progress: Progress) -> Staged:

@@ -1,0 +1,117 @@
+"""The one border where errors become answers: `application/problem+json` (RFC 9457) with a `code`.
+
+`description` repeats `detail`, because STAC Browser reads that name. A wrong request is 4xx; a database that is away is
+503. What nobody foresaw is 500, is logged with its traceback, and tells the client nothing of the inside.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+import psycopg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from stac_fastapi.types import errors as stac_errors
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from stac_ingest.errors import AttributeValidationError, RequestError
+
+logger = logging.getLogger(__name__)
+
+PROBLEM = "application/problem+json"
+RETRY_SECONDS = "5"
+
+_UNAVAILABLE = "The database cannot be reached at the moment; try again in a few seconds."
+
+STATUS_AND_CODE: dict[type[Exception], tuple[int, str | None]] = {
+    AttributeValidationError: (422, "INVALID_ATTRIBUTE"),
+    stac_errors.NotFoundError: (404, "NOT_FOUND"),
+    stac_errors.ConflictError: (409, "CONFLICT"),
+    stac_errors.InvalidQueryParameter: (400, "INVALID_PARAMETER"),
+    stac_errors.ForeignKeyError: (404, "NOT_FOUND"),
+    stac_errors.DatabaseError: (400, "INVALID_REQUEST"),
+    # What PostgreSQL says of values that the request brought along.
+    asyncpg.DataError: (400, "INVALID_REQUEST"),
+    asyncpg.RaiseError: (400, "INVALID_REQUEST"),
+    asyncpg.SyntaxOrAccessError: (400, "INVALID_REQUEST"),
+    asyncpg.FeatureNotSupportedError: (400, "INVALID_REQUEST"),
+    asyncpg.InternalServerError: (400, "INVALID_REQUEST"),
+    psycopg.DataError: (400, "INVALID_REQUEST"),
+    psycopg.errors.RaiseException: (400, "INVALID_REQUEST"),
+    # A database that is away, starting, stopping or out of connections.
+    OSError: (503, None),
+    TimeoutError: (503, None),
+    asyncpg.PostgresConnectionError: (503, None),
+    asyncpg.InterfaceError: (503, None),
+    asyncpg.OperatorInterventionError: (503, None),
+    asyncpg.InsufficientResourcesError: (503, None),
+    psycopg.OperationalError: (503, None),
+}
+
+
+def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: object) -> JSONResponse:
+    """Return an answer that says what went wrong."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "description": detail,
+        **more,
+    }
+    return JSONResponse(body, status_code=status, media_type=PROBLEM, headers=headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let every error that a route raises end here."""
+    app.add_exception_handler(RequestError, _handler(_refused))
+    app.add_exception_handler(RequestValidationError, _handler(_malformed))
+    app.add_exception_handler(HTTPException, _handler(_http))
+    for error, (status, code) in STATUS_AND_CODE.items():
+        app.add_exception_handler(error, _handler(_unavailable if code is None else _listed(status, code)))
+    app.add_exception_handler(Exception, _handler(_unforeseen))
+
+
+def _handler(answer: Callable[[Any], Response]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def handle(request: Request, error: Exception) -> Response:
+        return answer(error)
+
+    return handle
+
+
+def _refused(error: RequestError) -> Response:
+    return problem(error.status, error.code, str(error))
+
+
+def _malformed(error: RequestValidationError) -> Response:
+    found = [f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}" for detail in error.errors()]
+    return problem(400, "INVALID_REQUEST", f"The request is not as expected: {'; '.join(found)[:1000]}.")
+
+
+def _http(error: HTTPException) -> Response:
+    codes = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 400: "INVALID_PARAMETER"}
+    headers = dict(error.headers) if error.headers else None
+    return problem(error.status_code, codes.get(error.status_code, "ERROR"), str(error.detail), headers)
+
+
+def _listed(status: int, code: str) -> Callable[[Exception], Response]:
+    def answer(error: Exception) -> Response:
+        text = str(error).splitlines()[0] if str(error) else HTTPStatus(status).phrase
+        return problem(status, code, text)
+
+    return answer
+
+
+def _unavailable(error: Exception) -> Response:
+    logger.warning("database unavailable: %s", error)
+    return problem(503, "DATABASE_UNAVAILABLE", _UNAVAILABLE, {"Retry-After": RETRY_SECONDS})
+
+
+def _unforeseen(error: Exception) -> Response:
+    return problem(500, "INTERNAL_ERROR", "The service failed; the reason is in its log.")

@@ -1,0 +1,108 @@
+"""What every request passes on its way in and out; `api.app` says in which order and why."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import problem
+from stac_ingest.stac import SCHEMA, SCHEMA_PATH
+
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+
+class WriteKeyMiddleware:
+    """Ask for an API key on every request that may change something.
+
+    That is each one that is not GET, HEAD, OPTIONS or the search by POST, so no route can be forgotten.
+    """
+
+    def __init__(self, app: ASGIApp, api_keys: Sequence[str]) -> None:
+        self.app = app
+        self.api_keys = [key.encode() for key in api_keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request pass, or answer 401."""
+        if scope["type"] != "http" or not self.api_keys or self._only_reads(scope) or self._has_key(scope):
+            await self.app(scope, receive, send)
+            return
+        detail = "This changes the catalog and needs an API key; send it as `Authorization: Bearer KEY`."
+        answer = problem(401, "UNAUTHORIZED", detail, {"WWW-Authenticate": "Bearer"})
+        await answer(scope, receive, send)
+
+    def _only_reads(self, scope: Scope) -> bool:
+        root_path: str = scope.get("root_path", "")
+        path: str = scope["path"].removeprefix(root_path)
+        return scope["method"] in _SAFE_METHODS or (scope["method"] == "POST" and path == "/search")
+
+    def _has_key(self, scope: Scope) -> bool:
+        scheme, _, sent = Headers(scope=scope).get("authorization", "").partition(" ")
+        matches = [secrets.compare_digest(sent.strip().encode(), key) for key in self.api_keys]
+        return scheme.lower() == "bearer" and any(matches)
+
+
+class ForwardedPrefixMiddleware:
+    """Take the path under which a proxy shows the service from `X-Forwarded-Prefix`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Set the root path; a prefix that is no plain path is left out."""
+        if scope["type"] == "http":
+            prefix = Headers(scope=scope).get("x-forwarded-prefix", "").rstrip("/")
+            if _PREFIX.fullmatch(prefix):
+                scope = {**scope, "root_path": prefix}
+        await self.app(scope, receive, send)
+
+
+class PublicHrefsMiddleware:
+    """Let JSON answers say where assets are reached, in place of where they are.
+
+    The catalog records `file:///…` or `s3://…`. In the bytes that go out, the store's address becomes the address that
+    was asked; so it does for the schema of our own fields.
+    """
+
+    def __init__(self, app: ASGIApp, store_url: str) -> None:
+        self.app = app
+        self.stored = f'"{store_url}/'.encode()
+        self.schema = f'"{SCHEMA}"'.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Collect a JSON answer, replace, and send it on; others pass as they come."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        base = str(Request(scope).base_url)
+        start: Message | None = None
+        body = bytearray()
+
+        async def replace(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start" and _is_json(message):
+                start = message
+            elif message["type"] == "http.response.body" and start is not None:
+                body.extend(message.get("body", b""))
+                if not message.get("more_body", False):
+                    await self._send(start, bytes(body), base, send)
+            else:
+                await send(message)
+
+        await self.app(scope, receive, replace)
+
+    async def _send(self, start: Message, body: bytes, base: str, send: Send) -> None:
+        changed = body.replace(self.stored, f'"{base}'.encode())
+        changed = changed.replace(self.schema, f'"{base}{SCHEMA_PATH}"'.encode())
+        MutableHeaders(scope=start)["content-length"] = str(len(changed))
+        await send(start)
+        await send({"type": "http.response.body", "body": changed})
+
+
+def _is_json(message: Message) -> bool:
+    return "json" in Headers(raw=message["headers"]).get("content-type", "")

@@ -1,0 +1,193 @@
+"""Writing Collections and Items by the Transaction extension; each request is one transaction of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import attr
+import jsonpatch
+from fastapi import Request
+from json_merge_patch import merge
+from pydantic import BaseModel
+from stac_fastapi.extensions.transaction import AsyncBaseTransactionsClient
+from stac_fastapi.extensions.transaction.request import PatchOperation
+from stac_fastapi.pgstac.models.links import CollectionLinks, ItemLinks
+from stac_fastapi.types.requests import get_base_url
+from stac_pydantic import Collection, Item, ItemCollection
+from starlette.responses import JSONResponse, Response
+
+from stac_ingest import catalog
+from stac_ingest.database import Pool
+from stac_ingest.errors import AttributeValidationError, RequestError
+from stac_ingest.models.bands import Layout
+from stac_ingest.models.values import check_name, check_product_id
+from stac_ingest.stac import SCHEMA, SCHEMA_PATH, Json, bands_from_collection, product_from_collection
+
+Patch = BaseModel | list[PatchOperation]
+
+
+@attr.s
+class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
+    """The STAC API's writing side."""
+
+    async def create_item(
+        self, collection_id: str, item: Item | ItemCollection, request: Request, **kwargs: Any
+    ) -> Json | Response:
+        """Add one Item, or all or none of an ItemCollection."""
+        sent = _received(item, request)
+        if sent["type"] == "FeatureCollection":
+            items = [_checked_item(feature, collection_id, None) for feature in sent["features"]]
+            async with _pool(request).connection() as connection:
+                await catalog.create_items(connection, collection_id, items)
+            return Response(status_code=201)
+        created = _checked_item(sent, collection_id, None)
+        async with _pool(request).connection() as connection:
+            await catalog.create_items(connection, collection_id, [created])
+        href = f"{get_base_url(request)}collections/{collection_id}/items/{created['id']}"
+        return JSONResponse(await _item_with_links(created, request), status_code=201, headers={"Location": href})
+
+    async def update_item(self, request: Request, collection_id: str, item_id: str, item: Item, **kwargs: Any) -> Json:
+        """Replace an Item that is there."""
+        changed = _checked_item(_received(item, request), collection_id, item_id)
+        async with _pool(request).connection() as connection:
+            await catalog.get_item(connection, collection_id, item_id)
+            await catalog.upsert_items(connection, collection_id, [changed])
+        return await _item_with_links(changed, request)
+
+    async def patch_item(self, collection_id: str, item_id: str, patch: Patch, request: Request, **kwargs: Any) -> Json:
+        """Change a part of an Item, by JSON Merge Patch or JSON Patch."""
+        async with _pool(request).connection() as connection:
+            await catalog.get_collection(connection, collection_id, lock=True)
+            before = await catalog.get_item(connection, collection_id, item_id)
+            changed = _checked_item(_patched(before, patch, request), collection_id, item_id)
+            await catalog.upsert_items(connection, collection_id, [changed])
+        return await _item_with_links(changed, request)
+
+    async def delete_item(self, item_id: str, collection_id: str, request: Request, **kwargs: Any) -> Response:
+        """Remove an Item."""
+        async with _pool(request).connection() as connection:
+            await catalog.delete_item(connection, collection_id, item_id)
+        return Response(status_code=204)
+
+    async def create_collection(self, collection: Collection, request: Request, **kwargs: Any) -> Response:
+        """Add a Collection."""
+        created = _checked_collection(_received(collection, request), None)
+        async with _pool(request).connection() as connection:
+            stored = await catalog.create_collection(connection, created)
+        href = f"{get_base_url(request)}collections/{created['id']}"
+        return JSONResponse(await _collection_with_links(stored, request), status_code=201, headers={"Location": href})
+
+    async def update_collection(
+        self, collection_id: str, collection: Collection, request: Request, **kwargs: Any
+    ) -> Json:
+        """Replace a Collection that is there."""
+        changed = _checked_collection(_received(collection, request), collection_id)
+        async with _pool(request).connection() as connection:
+            stored = await catalog.update_collection(connection, changed)
+        return await _collection_with_links(stored, request)
+
+    async def patch_collection(self, collection_id: str, patch: Patch, request: Request, **kwargs: Any) -> Json:
+        """Change a part of a Collection, by JSON Merge Patch or JSON Patch."""
+        async with _pool(request).connection() as connection:
+            before = await catalog.get_collection(connection, collection_id, lock=True)
+            changed = _checked_collection(_patched(before, patch, request), collection_id)
+            stored = await catalog.update_collection(connection, changed)
+        return await _collection_with_links(stored, request)
+
+    async def delete_collection(self, collection_id: str, request: Request, **kwargs: Any) -> Response:
+        """Remove a Collection and its Items."""
+        async with _pool(request).connection() as connection:
+            await catalog.delete_collection(connection, collection_id)
+        return Response(status_code=204)
+
+
+def _pool(request: Request) -> Pool:
+    pool: Pool = request.app.state.pool
+    return pool
+
+
+def _received(stac: BaseModel, request: Request) -> Json:
+    """Return what was sent, with the addresses of our own assets and schema as the catalog records them."""
+    received: Json = _as_stored(stac.model_dump(mode="json", exclude_unset=True, by_alias=True), request)
+    return received
+
+
+def _as_stored(value: Any, request: Request) -> Any:
+    base, store_url = get_base_url(request), request.app.state.store.url
+
+    def stored(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: stored(inner) for key, inner in part.items()}
+        if isinstance(part, list):
+            return [stored(inner) for inner in part]
+        if isinstance(part, str) and part.startswith(f"{base}assets/"):
+            return f"{store_url}/{part.removeprefix(base)}"
+        return SCHEMA if isinstance(part, str) and part.endswith(f"/{SCHEMA_PATH}") else part
+
+    return stored(value)
+
+
+def _patched(before: Json, patch: Patch, request: Request) -> Json:
+    if not isinstance(patch, list):
+        merged: Json = merge(before, _received(patch, request))
+        return merged
+    operations = [_received(operation, request) for operation in patch]
+    try:
+        changed: Json = jsonpatch.JsonPatch(operations).apply(before)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        raise RequestError(400, "INVALID_PATCH", f"The patch does not fit what is there: {error}.") from error
+    return changed
+
+
+def _checked_item(item: Json, collection_id: str, item_id: str | None) -> Json:
+    _require_name(check_name, item.get("id"), "item id")
+    for found, expected, what in (
+        (item.get("collection") or collection_id, collection_id, "collection"),
+        (item["id"], item_id or item["id"], "id"),
+    ):
+        if found != expected:
+            raise RequestError(
+                400, "ID_MISMATCH", f"Expected the {what} {expected!r} of the address, found {found!r} in the item."
+            )
+    catalog.check_geometry(item)
+    catalog.check_datetimes(item)
+    return {"links": [], "assets": {}, **item, "collection": collection_id}
+
+
+def _checked_collection(collection: Json, collection_id: str | None) -> Json:
+    _require_name(check_product_id, collection.get("id"), "collection id")
+    if collection_id is not None and collection["id"] != collection_id:
+        raise RequestError(
+            400,
+            "ID_MISMATCH",
+            f"Expected the id {collection_id!r} of the address, found {collection['id']!r} in the collection.",
+        )
+    if "ingest:bands" in collection:
+        try:
+            product_from_collection(collection)
+            Layout.of(bands_from_collection(collection))
+        except AttributeValidationError as error:
+            raise RequestError(422, "INVALID_PRODUCT", str(error)) from error
+    return collection
+
+
+def _require_name(check: Any, name: object, what: str) -> None:
+    try:
+        check(name)
+    except ValueError as error:
+        raise RequestError(400, "INVALID_ID", f"Expected the {what} {name!r} to be otherwise: {error}.") from error
+
+
+async def _item_with_links(item: Json, request: Request) -> Json:
+    made = ItemLinks(collection_id=item["collection"], item_id=item["id"], request=request)
+    return {**item, "links": [*made.create_links(), *_own_links(item["links"])]}
+
+
+async def _collection_with_links(collection: Json, request: Request) -> Json:
+    made = CollectionLinks(collection_id=collection["id"], request=request)
+    return {**collection, "links": [*made.create_links(), *_own_links(collection["links"])]}
+
+
+def _own_links(links: Iterable[Json]) -> list[Json]:
+    return [link for link in links if link["rel"] not in catalog.UNSTORED_LINKS]

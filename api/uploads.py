@@ -1,0 +1,232 @@
+"""The routes of an upload: open it, send its bytes, submit it, follow it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
+from stac_fastapi.types.requests import get_base_url
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from stac_ingest import catalog
+from stac_ingest.database import Pool
+from stac_ingest.errors import RequestError
+from stac_ingest.models.bands import Layout
+from stac_ingest.models.enums import ImageUploadStatus, UploadFileKind
+from stac_ingest.models.upload import Upload, UploadRequest
+from stac_ingest.models.values import describe
+from stac_ingest.pipeline import staging_key
+from stac_ingest.stac import bands_from_collection
+from stac_ingest.storage import STAGING, Store
+from stac_ingest.uploads import Uploads
+
+router = APIRouter(tags=["Uploads"])
+
+MAX_REQUEST_BYTES = 8 * 1024**2
+POLL_SECONDS = 0.5
+
+
+@router.post("/collections/{collection_id}/uploads", status_code=201)
+async def open_upload(collection_id: str, request: Request) -> Response:
+    """Open an upload: what the image is, what is asked of it, and which files will be sent."""
+    asked = await _upload_request(request, collection_id)
+    uploads = _uploads(request)
+    image = asked.image
+    if image.acquired is None:
+        raise RequestError(422, "INVALID_UPLOAD", "Expected image.acquired, the time when the image was taken.")
+    async with _pool(request).connection() as connection:
+        layout = Layout.of(bands_from_collection(await catalog.get_collection(connection, collection_id)))
+        _require_fitting_files(asked, layout, collection_id)
+        if not asked.options.overwrite and await catalog.item_exists(connection, collection_id, image.name):
+            raise RequestError(
+                409,
+                "IMAGE_EXISTS",
+                f"Image {image.id!r} exists already; use another name, or overwrite=True to replace it.",
+            )
+        upload_id = await uploads.open(connection, asked)
+    answer = await _answer(request, upload_id, status_code=201)
+    answer.headers["Location"] = f"{get_base_url(request)}uploads/{upload_id}"
+    return answer
+
+
+async def _upload_request(request: Request, collection_id: str) -> UploadRequest:
+    body = await request.body()
+    if len(body) > MAX_REQUEST_BYTES:
+        raise RequestError(413, "REQUEST_TOO_LARGE", f"Expected at most {MAX_REQUEST_BYTES} bytes, found {len(body)}.")
+    try:
+        sent = json.loads(body)
+        if not isinstance(sent, dict) or not isinstance(sent.get("image"), dict):
+            raise RequestError(400, "INVALID_REQUEST", "Expected a JSON object with image, files and options.")
+        named = sent["image"].setdefault("product_id", collection_id)
+        if named != collection_id:
+            raise RequestError(
+                400, "ID_MISMATCH", f"Expected product_id {collection_id!r} of the address, found {named!r}."
+            )
+        return UploadRequest.model_validate(sent)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(400, "INVALID_REQUEST", f"Expected a JSON object, found something else: {error}.") from error
+    except ValidationError as error:
+        raise RequestError(422, "INVALID_UPLOAD", f"The upload cannot be opened: {describe(error)}.") from error
+
+
+def _require_fitting_files(asked: UploadRequest, layout: Layout, collection_id: str) -> None:
+    if not layout.files:
+        raise RequestError(
+            409, "PRODUCT_WITHOUT_BANDS", f"Product {collection_id!r} has no bands; save at least one before uploading."
+        )
+    sent = sum(file.kind in (UploadFileKind.FILE, UploadFileKind.ARRAY) for file in asked.files)
+    if sent != len(layout.files):
+        raise RequestError(
+            422,
+            "FILE_COUNT_MISMATCH",
+            f"Expected {len(layout.files)} file(s) as the bands of {collection_id!r} describe them, found {sent};"
+            " send one for each file_index.",
+        )
+
+
+@router.put("/uploads/{upload_id}/files/{index}")
+async def send_file(upload_id: str, index: int, request: Request) -> dict[str, Any]:
+    """Send the bytes of one file; they are streamed to the store, and checked against `Content-Digest` if that is sent.
+
+    Sending a file again replaces it, until the upload is submitted.
+    """
+    expected = await _uploads(request).expected(upload_id, index)
+    digest = _content_digest(request)
+    largest: int = request.app.state.max_file_bytes
+    written = await _store(request).write(
+        staging_key(upload_id, index), _limited(request.stream(), expected.size, largest, expected.name)
+    )
+    if digest is not None and written.sha256 != digest:
+        raise RequestError(
+            422,
+            "CHECKSUM_MISMATCH",
+            f"Expected {expected.name!r} with the SHA-256 {digest}, found {written.sha256}; send the file again.",
+        )
+    await _uploads(request).receive(upload_id, index, size=written.size, sha256=written.sha256)
+    return {"index": index, "size": written.size, "sha256": written.sha256}
+
+
+async def _limited(chunks: AsyncIterator[bytes], expected: int | None, largest: int, name: str) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > largest:
+            raise RequestError(413, "FILE_TOO_LARGE", f"Expected at most {largest} bytes for {name!r}, found more.")
+        yield chunk
+    if expected is not None and size != expected:
+        raise RequestError(
+            422, "SIZE_MISMATCH", f"Expected {expected} bytes for {name!r}, found {size}; send the file again."
+        )
+
+
+def _content_digest(request: Request) -> str | None:
+    """Return the SHA-256 in hexadecimal that `Content-Digest` announces (RFC 9530), or None."""
+    sent = request.headers.get("content-digest")
+    if sent is None:
+        return None
+    found = re.search(r"sha-256=:([A-Za-z0-9+/=]+):", sent)
+    try:
+        digest = base64.b64decode(found[1], validate=True).hex() if found else ""
+    except ValueError:
+        digest = ""
+    if len(digest) != hashlib.sha256().digest_size * 2:
+        raise RequestError(400, "INVALID_DIGEST", f"Expected Content-Digest as sha-256=:BASE64:, found {sent[:100]!r}.")
+    return digest
+
+
+@router.post("/uploads/{upload_id}/submit", status_code=202)
+async def submit_upload(upload_id: str, request: Request) -> Response:
+    """Hand the upload to the workers."""
+    await _uploads(request).submit(upload_id)
+    return await _answer(request, upload_id, status_code=202)
+
+
+@router.post("/uploads/{upload_id}/cancel")
+async def cancel_upload(upload_id: str, request: Request) -> Response:
+    """End an upload that no worker has taken yet."""
+    await _uploads(request).cancel(upload_id)
+    await _store(request).delete_under(f"{STAGING}/{upload_id}")
+    return await _answer(request, upload_id)
+
+
+@router.get("/uploads/{upload_id}")
+async def get_upload(upload_id: str, request: Request) -> Response:
+    """Return the state of an upload, its files and its events."""
+    return await _answer(request, upload_id)
+
+
+@router.get("/uploads")
+async def list_uploads(
+    request: Request,
+    collection: str | None = None,
+    item: str | None = None,
+    status: ImageUploadStatus | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Return uploads, newest first."""
+    found = await _uploads(request).find(collection=collection, item=item, status=status, limit=limit)
+    return JSONResponse({"uploads": [_document(request, upload) for upload in found]})
+
+
+@router.get("/uploads/{upload_id}/events")
+async def follow_upload(upload_id: str, request: Request) -> StreamingResponse:
+    """Follow the events of an upload as server-sent events, until it has ended; `Last-Event-ID` goes on from there."""
+    uploads = _uploads(request)
+    sent = request.headers.get("last-event-id", "0")
+    after = int(sent) if sent.isdigit() else 0
+    await uploads.events(upload_id, after=after)
+
+    async def follow(after: int) -> AsyncIterator[str]:
+        while True:
+            status, events = await uploads.events(upload_id, after=after)
+            for event in events:
+                after = int(event["id"])
+                data = {**event, "event_datetime": event["event_datetime"].isoformat()}
+                yield f"id: {after}\nevent: {event['event_type']}\ndata: {json.dumps(data)}\n\n"
+            if status.is_final:
+                yield f"event: end\ndata: {json.dumps({'status': status})}\n\n"
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    return StreamingResponse(follow(after), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def _answer(request: Request, upload_id: str, status_code: int = 200) -> Response:
+    upload = await _uploads(request).get(upload_id)
+    return JSONResponse(_document(request, upload), status_code=status_code, headers={"Cache-Control": "no-store"})
+
+
+def _document(request: Request, upload: Upload) -> dict[str, Any]:
+    base = get_base_url(request)
+    here = f"{base}uploads/{upload.id}"
+    links = [
+        {"rel": "self", "href": here},
+        {"rel": "collection", "href": f"{base}collections/{upload.collection}"},
+        {"rel": "monitor", "href": f"{here}/events"},
+    ]
+    if upload.status is ImageUploadStatus.SUCCESS:
+        links.append({"rel": "item", "href": f"{base}collections/{upload.collection}/items/{upload.item}"})
+    files = tuple(file.evolve(href=f"{here}/files/{file.index}") for file in upload.files)
+    return upload.evolve(files=files, links=tuple(links)).to_json()
+
+
+def _uploads(request: Request) -> Uploads:
+    uploads: Uploads = request.app.state.uploads
+    return uploads
+
+
+def _pool(request: Request) -> Pool:
+    pool: Pool = request.app.state.pool
+    return pool
+
+
+def _store(request: Request) -> Store:
+    store: Store = request.app.state.store
+    return store
