@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from brotli_asgi import BrotliMiddleware
 from fastapi import APIRouter, FastAPI
 from stac_fastapi.api.app import StacApi
@@ -39,16 +41,18 @@ def create_app(service: ServiceSettings | None = None, settings: ApiSettings | N
     store = open_store(service.resolved_store_url)
     app = FastAPI(
         title=settings.title,
+        version=version("stac-ingest"),
         description=settings.description,
         root_path=settings.root_path,
         openapi_url="/api",
         docs_url="/api.html",
         redoc_url=None,
         lifespan=lifespan(database_url, store, settings.max_file_bytes),
+        middleware=_middlewares(settings, store.url),
     )
     for part in (uploads, assets, health):
         app.include_router(part.router)
-    _add_stac_api(app, settings, _middlewares(settings, store.url))
+    _add_stac_api(app, settings)
     add_error_handlers(app)
     return app
 
@@ -73,13 +77,14 @@ def _middlewares(settings: ApiSettings, store_url: str) -> list[Middleware]:
     ]
 
 
-def _add_stac_api(app: FastAPI, settings: ApiSettings, middlewares: list[Middleware]) -> None:
+def _add_stac_api(app: FastAPI, settings: ApiSettings) -> None:
     # Everything that stac-fastapi would else take from the environment is said here.
     stac_settings = Settings(
         _env_file=None,
         stac_fastapi_title=settings.title,
         stac_fastapi_description=settings.description,
         stac_fastapi_landing_id="stac-ingest",
+        stac_fastapi_version=version("stac-ingest"),
         enabled_extensions=None,
         enable_transactions_extensions=True,
         enable_response_models=False,
@@ -120,5 +125,5 @@ def _add_stac_api(app: FastAPI, settings: ApiSettings, middlewares: list[Middlew
         search_get_request_model=create_get_request_model(offered.search),
         search_post_request_model=search_model,
         collections_get_request_model=collection_search.GET,
-        middlewares=middlewares,
+        middlewares=[],
     )

@@ -11,6 +11,8 @@ from stac_ingest.models.enums import ResampleAlgorithm
 
 Json = dict[str, Any]
 
+_RASTERIO_NAMES = {ResampleAlgorithm.NEAR: "nearest", ResampleAlgorithm.CUBICSPLINE: "cubic_spline"}
+
 
 def read(
     item: Json,
@@ -32,10 +34,7 @@ def read(
     from rasterio.vrt import WarpedVRT
 
     places = _places(item, _names(bands))
-    how = {
-        ResampleAlgorithm.NEAR: Resampling.nearest,
-        ResampleAlgorithm.CUBICSPLINE: Resampling.cubic_spline,
-    }.get(resampler) or Resampling[resampler.value]
+    how = Resampling[_RASTERIO_NAMES.get(resampler, resampler.value)]
     layers: list[Any] = []
     meta: Json = {}
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", CPL_VSIL_CURL_ALLOWED_EXTENSIONS=".tif"):
