@@ -251,13 +251,12 @@ def _convert_file(
     from stac_ingest.raster.source import check_decoded, open_source, place_of
 
     layout = job.layout.files[index]
-    declared = {band.nodata for band in layout.bands}
     sidecars = [file for file in job.sources if file.kind is UploadFileKind.SIDECAR]
     with open_source(
         source,
         job.limits,
         band_count=len(layout.bands),
-        declared_nodata=declared.pop() if len(declared) == 1 else None,
+        declared_nodata=layout.nodata,
     ) as opened:
         header = opened.header
         cog.check_bands(opened, layout)
@@ -277,7 +276,7 @@ def _convert_file(
     factors = cog.overview_factors(header.width, header.height) if job.overviews is None else job.overviews
     path = job.scratch / f"{index}.tif"
     cog.write_cog(staged, path, factors=factors, resampler=resampler, progress=_within(progress, 0.5, 0.5))
-    return cog.describe_cog(path, staged, asset, resampler), staged
+    return cog.describe_cog(path, staged, asset, factors, resampler), staged
 
 
 if __name__ == "__main__":

@@ -148,6 +148,13 @@ class FileLayout(Value):
         return self.bands[0].name if len(self.bands) == 1 and self.bands[0].name not in RESERVED_ASSETS else None
 
     @property
+    def nodata(self) -> float | None:
+        """Nodata value that all the bands agree on."""
+        first, *others = (band.nodata for band in self.bands)
+        agreed = all(nodata == first or (nodata != nodata and first != first) for nodata in others)  # noqa: PLR0124
+        return first if agreed else None
+
+    @property
     def default_resampler(self) -> OverviewResampler:
         """Average, or nearest where the average of two values has no meaning."""
         sensible = all(band.averages_sensibly for band in self.bands)

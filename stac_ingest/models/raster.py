@@ -68,7 +68,7 @@ class RasterBand(Value):
     data_type: str
     nodata: Nodata | None = None
     statistics: BandStatistics | None = None
-    """None when no pixel is valid."""
+    """None when no pixel is valid, or the values are beyond what can be summed up."""
 
 
 class Raster(Value):

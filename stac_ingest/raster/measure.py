@@ -49,15 +49,18 @@ class BandTally:
         squares = float(np.square(wide - mean).sum())
         total = self.count + wide.size
         shift = mean - self.mean
-        self.squares += squares + shift**2 * self.count * wide.size / total
+        self.squares += squares + shift * shift * self.count * wide.size / total
         self.mean += shift * wide.size / total
         self.count = total
         self.minimum = min(self.minimum, float(values.min()))
         self.maximum = max(self.maximum, float(values.max()))
 
     def statistics(self, pixels: int) -> BandStatistics | None:
-        """Return the statistics, given how many pixels the band has; None when no value was seen."""
-        if not self.count:
+        """Return the statistics, given how many pixels the band has.
+
+        None when no value was seen, or when their squares are beyond what a float64 holds.
+        """
+        if not self.count or not math.isfinite(self.squares):
             return None
         return BandStatistics(
             minimum=self.minimum,

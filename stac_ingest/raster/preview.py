@@ -52,9 +52,8 @@ def _choose(bands: Sequence[Band], names: Sequence[str] | None) -> list[Band]:
 
 def _render(bands: Sequence[tuple[Band, Path, int]], side: int) -> Rgba:
     """Return a picture (4, y, x) of at most `side` pixels; what is not valid is transparent."""
-    layers = [_read(path, index, band, side) for band, path, index in bands]
-    rows, columns = layers[0][0].shape
-    layers = [(pixels[:rows, :columns], valid[:rows, :columns]) for pixels, valid in layers]
+    shape = max(_shape(path, side) for _, path, _ in bands)
+    layers = [_read(path, index, band, shape) for band, path, index in bands]
     alpha = np.logical_and.reduce([valid for _, valid in layers])
     if len(bands) == 1 and (colours := _palette(*bands[0])):
         rgb = _coloured(layers[0][0], colours)
@@ -64,11 +63,15 @@ def _render(bands: Sequence[tuple[Band, Path, int]], side: int) -> Rgba:
     return np.concatenate([rgb, np.where(alpha, 255, 0).astype("uint8")[np.newaxis]])
 
 
-def _read(path: Path, index: int, band: Band, side: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _shape(path: Path, side: int) -> tuple[int, int]:
     with rasterio.open(path) as cog:
         shrink = max(1.0, max(cog.width, cog.height) / side)
-        shape = (max(1, round(cog.height / shrink)), max(1, round(cog.width / shrink)))
-        how = Resampling.average if band.averages_sensibly and shrink > 1 else Resampling.nearest
+        return max(1, round(cog.height / shrink)), max(1, round(cog.width / shrink))
+
+
+def _read(path: Path, index: int, band: Band, shape: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    with rasterio.open(path) as cog:
+        how = Resampling.average if band.averages_sensibly and cog.height > shape[0] else Resampling.nearest
         pixels = cog.read(index, out_shape=shape, resampling=how)
         inside = cog.read_masks(index, out_shape=shape) > 0
         return pixels, valid_pixels(pixels, inside, cog.nodata)

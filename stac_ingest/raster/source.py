@@ -262,12 +262,11 @@ class ArraySource:
 
     def _unused_value(self, invalid: Mask, declared: float | None) -> float:
         """Return a value that no valid pixel has: GeoTIFF holds one mask for all bands, so nodata tells them apart."""
-        if self._pixels.dtype.kind == "f":
-            candidates: Sequence[float] = (math.nan,) if declared is None else (declared, math.nan)
-        else:
-            info = np.iinfo(self._pixels.dtype)
-            candidates = [value for value in (declared, info.min, info.max) if value is not None]
-        for value in candidates:
+        dtype = self._pixels.dtype
+        own: tuple[float, ...] = (math.nan,) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        for value in (storable_nodata(declared, dtype.name), *own):
+            if value is None:
+                continue
             if math.isnan(value) or not any(
                 np.any((band == value) & ~mask) for band, mask in zip(self._pixels, invalid, strict=True)
             ):
@@ -321,6 +320,20 @@ def check_data_type(name: str, numpy_name: str) -> DataType:
             f"Expected {name!r} to hold integers of 8 to 64 bits or floats of 16 to 64 bits, found {numpy_name};"
             " convert it first, for instance with array.astype('uint8').",
         ) from None
+
+
+def storable_nodata(value: float | None, dtype: str) -> float | None:
+    """Return `value` as a pixel of this type can have it, or None if none can."""
+    if value is None:
+        return None
+    if np.dtype(dtype).kind == "f":
+        largest = float(np.finfo(dtype).max)
+        if not math.isfinite(value) or abs(value) <= largest:
+            return value
+        # Some write -3.4028235e+38 for the lowest float32, which is just beyond it.
+        return math.copysign(largest, value) if abs(value) <= largest * (1 + 1e-7) else None
+    info = np.iinfo(dtype)
+    return value if float(value).is_integer() and info.min <= value <= info.max else None
 
 
 def check_size(name: str, width: int, height: int, count: int, limits: Limits) -> None:

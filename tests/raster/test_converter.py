@@ -387,7 +387,9 @@ def test_pictures_are_placed_by_attributes(run: Run, tmp_path: Path, noise: Nois
         "lossless.jp2": ("JP2OpenJPEG", noise("uint16", 3, 90, 120), {"REVERSIBLE": "YES", "QUALITY": 100}),
         "codestream.j2k": ("JP2OpenJPEG", noise("uint8", 1, 90, 120), {"REVERSIBLE": "YES", "QUALITY": 100}),
     }
-    paths = [picture(tmp_path / name, pixels, driver, **options) for name, (driver, pixels, options) in pictures.items()]
+    paths = [
+        picture(tmp_path / name, pixels, driver, **options) for name, (driver, pixels, options) in pictures.items()
+    ]
     bands = [
         GenericBand(name=f"f{f}b{b}", file_index=f)
         for f, (_, pixels, _) in enumerate(pictures.values())
@@ -745,7 +747,13 @@ def test_a_canceled_conversion_leaves_no_process(jobs: Jobs, save_array: SaveArr
 def test_the_child_has_no_secrets_and_no_network(
     jobs: Jobs, save_array: SaveArray, noise: Noise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("STAC_INGEST_DATABASE_URL", "STAC_INGEST_API_KEYS", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "GDAL_DATA"):
+    for name in (
+        "STAC_INGEST_DATABASE_URL",
+        "STAC_INGEST_API_KEYS",
+        "AWS_SECRET_ACCESS_KEY",
+        "PGPASSWORD",
+        "GDAL_DATA",
+    ):
         monkeypatch.setenv(name, "secret-of-the-parent")
     job = jobs(save_array("a", noise("uint8", 600, 600)), placed=True)
     environment: dict[str, str] = {}
@@ -769,7 +777,9 @@ def test_the_child_has_no_secrets_and_no_network(
     assert not {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} & set(environment)
     assert f"{job.limits.memory_bytes}" in limits
     if conversion.sandbox == "network namespace":
-        assert interfaces <= {"lo"} | {name for name in interfaces if name.startswith(("sit", "tunl", "ip6", "gre", "erspan"))}
+        assert interfaces <= {"lo"} | {
+            name for name in interfaces if name.startswith(("sit", "tunl", "ip6", "gre", "erspan"))
+        }
         assert interfaces != {line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]}
     else:
         pytest.skip(f"this machine lets nobody leave the network: {conversion.sandbox}")
@@ -805,7 +815,8 @@ def test_progress_goes_from_nothing_to_done(jobs: Jobs, save_array: SaveArray, n
 
 
 @pytest.mark.parametrize(
-    ("name", "bands"), [("naip_20090818.tif", 4), ("landsat_2020.tif", 4), ("landsat7_rgb.tif", 3), ("elevation_dtm.tif", 1)]
+    ("name", "bands"),
+    [("naip_20090818.tif", 4), ("landsat_2020.tif", 4), ("landsat7_rgb.tif", 3), ("elevation_dtm.tif", 1)],
 )
 def test_real_images(run: Run, name: str, bands: int) -> None:
     path = DATA / name

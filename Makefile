@@ -1,0 +1,55 @@
+# Each target installs what it needs first; nothing else has to be run before.
+
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+UV := .uv/bin/uv
+UV_VERSION := 0.13.9
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: serve
+serve: install  ## Run everything: database, API and worker (Ctrl-C stops it)
+	@exec .venv/bin/stac-ingest serve
+
+.PHONY: test
+test: install  ## Run the whole test suite
+	@exec $(PYTHON) -m pytest -q
+
+.PHONY: lint
+lint: .venv/installed  ## Check style, types, the direction of imports and the layout
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	$(PYTHON) -m pytest -q tests/unit/test_layout.py
+
+.PHONY: install
+install: system .venv/installed  ## Install system packages that are missing, and the locked environment
+
+.PHONY: system
+system:
+	@docker/system-packages
+
+.venv/installed: requirements.lock pyproject.toml .python-version $(UV)
+	@$(UV) venv --quiet --allow-existing .venv
+	@$(UV) pip install --quiet --require-hashes --requirement requirements.lock
+	@$(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(UV):
+	@echo "Installing uv …"
+	@python3 -m venv .uv
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.PHONY: lock
+lock: $(UV)  ## Resolve requirements.lock anew from pyproject.toml
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --all-extras --group dev \
+	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+.PHONY: images
+images:  ## Build the container images with buildah (docker/README.md)
+	@docker/build-images
