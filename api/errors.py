@@ -15,6 +15,7 @@ import asyncpg
 import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from procrastinate.exceptions import ConnectorException
 from stac_fastapi.types import errors as stac_errors
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -51,6 +52,7 @@ STATUS_AND_CODE: dict[type[Exception], tuple[int, str | None]] = {
     asyncpg.OperatorInterventionError: (503, None),
     asyncpg.InsufficientResourcesError: (503, None),
     psycopg.OperationalError: (503, None),
+    ConnectorException: (503, None),
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ async def ingest(upload: Upload, attempt: int, workshop: Workshop, report: Repor
     """
     product, bands = await _describe_product(upload, workshop)
     image = Image.check(upload.image)
-    async with _scratch(workshop) as scratch:
+    async with _scratch(workshop, upload, attempt) as scratch:
         sources = await stage(upload, workshop.store, scratch)
         conversion = await convert(_job(image, product, bands, sources, upload, scratch, workshop.limits), report)
         for warning in conversion.warnings:
@@ -69,9 +68,12 @@ async def _describe_product(upload: Upload, workshop: Workshop) -> tuple[Product
 
 
 @asynccontextmanager
-async def _scratch(workshop: Workshop) -> AsyncIterator[Path]:
-    workshop.scratch_dir.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=workshop.scratch_dir))
+async def _scratch(workshop: Workshop, upload: Upload, attempt: int) -> AsyncIterator[Path]:
+    """Give an attempt a folder of its own, and remove what attempts before it left when they were killed."""
+    for leftover in workshop.scratch_dir.glob(f"{upload.id}-*"):
+        await asyncio.to_thread(shutil.rmtree, leftover, ignore_errors=True)
+    folder = workshop.scratch_dir / f"{upload.id}-{attempt}"
+    folder.mkdir(parents=True)
     try:
         yield folder
     finally:

@@ -156,9 +156,10 @@ def service(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def client(service: Service) -> Client:
+def client(service: Service) -> Iterator[Client]:
     """The SDK's connection to the running service."""
-    return Client(service.url)
+    with Client(service.url) as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ def schema_errors(stac: dict[str, Any]) -> list[str]:
         pytest.skip("the STAC schemas are not beside this checkout")
     sys.path.insert(0, str(folder))
     try:
-        from stac_schemas import errors
+        from stac_schemas import errors  # type: ignore[import-not-found]
     finally:
         sys.path.remove(str(folder))
     from stac_ingest.stac import SCHEMA_PATH, schema_document

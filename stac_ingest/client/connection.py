@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx2
@@ -63,6 +63,16 @@ class Client:
             timeout=httpx2.Timeout(30, connect=9.5, write=300, read=300),
             transport=transport or httpx2.HTTPTransport(retries=2),
         )
+
+    def close(self) -> None:
+        """Close the connections; a client can also be used in a `with` block."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON at a path, or at an address that the service gave."""

@@ -44,8 +44,16 @@ def migrate(url: str) -> None:
             _migrate_pgstac(url)
             _migrate_procrastinate(url)
             _migrate_ours(url)
+    except psycopg.OperationalError as error:
+        raise MigrationError(
+            f"The database cannot be reached; start it, or correct STAC_INGEST_DATABASE_URL: {_one_line(error)}"
+        ) from error
     except psycopg.Error as error:
-        raise MigrationError(f"The database could not be migrated: {str(error).strip()}.") from error
+        raise MigrationError(f"The database could not be migrated: {_one_line(error)}") from error
+
+
+def _one_line(error: psycopg.Error) -> str:
+    return " ".join(str(error).split())
 
 
 def _require_postgis(connection: psycopg.Connection) -> None:

@@ -151,7 +151,7 @@ class FileLayout(Value):
     def nodata(self) -> float | None:
         """Nodata value that all the bands agree on."""
         first, *others = (band.nodata for band in self.bands)
-        agreed = all(nodata == first or (nodata != nodata and first != first) for nodata in others)  # noqa: PLR0124
+        agreed = all(nodata == first or (nodata != nodata and first != first) for nodata in others)
         return first if agreed else None
 
     @property

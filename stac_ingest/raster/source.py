@@ -149,6 +149,8 @@ class FileSource:
         self._alpha = dataset.count if interps[-1] is ColorInterp.alpha and dataset.count == band_count + 1 else None
         count = dataset.count - 1 if self._alpha else dataset.count
         flags = dataset.mask_flag_enums[0]
+        # A nodata value that rasterio cannot tell exactly is kept as a mask.
+        blurred = count == 1 and MaskFlags.nodata in flags and _is_blurred(dataset.nodata, data_type.numpy)
         georeferenced = dataset.transform != Affine.identity()
         self._header = Header(
             name=name,
@@ -156,10 +158,10 @@ class FileSource:
             height=dataset.height,
             count=count,
             dtype=data_type.numpy,
-            nodata=dataset.nodata,
+            nodata=None if blurred else dataset.nodata,
             crs=dataset.crs,
             transform=dataset.transform if georeferenced else None,
-            masked=bool(self._alpha) or (MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags),
+            masked=bool(self._alpha) or blurred or (MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags),
             colorinterp=interps[:count],
             colormap=dataset.colormap(1) if interps[0] is ColorInterp.palette else None,
             notes=tuple(
@@ -263,7 +265,7 @@ class ArraySource:
     def _unused_value(self, invalid: Mask, declared: float | None) -> float:
         """Return a value that no valid pixel has: GeoTIFF holds one mask for all bands, so nodata tells them apart."""
         dtype = self._pixels.dtype
-        own: tuple[float, ...] = (math.nan,) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        own: tuple[float, ...] = (math.nan,) if dtype.kind == "f" else _exact_range(dtype.name)
         for value in (storable_nodata(declared, dtype.name), *own):
             if value is None:
                 continue
@@ -332,8 +334,18 @@ def storable_nodata(value: float | None, dtype: str) -> float | None:
             return value
         # Some write -3.4028235e+38 for the lowest float32, which is just beyond it.
         return math.copysign(largest, value) if abs(value) <= largest * (1 + 1e-7) else None
+    low, high = _exact_range(dtype)
+    return value if float(value).is_integer() and low <= value <= high else None
+
+
+def _exact_range(dtype: str) -> tuple[int, int]:
+    """Return the range of an integer type, as far as a float64 holds each integer: rasterio writes nodata as one."""
     info = np.iinfo(dtype)
-    return value if float(value).is_integer() and info.min <= value <= info.max else None
+    return max(int(info.min), -(2**53) + 1), min(int(info.max), 2**53 - 1)
+
+
+def _is_blurred(nodata: float | None, dtype: str) -> bool:
+    return dtype in ("int64", "uint64") and storable_nodata(nodata, dtype) is None
 
 
 def check_size(name: str, width: int, height: int, count: int, limits: Limits) -> None:
@@ -343,7 +355,8 @@ def check_size(name: str, width: int, height: int, count: int, limits: Limits) -
     if max(width, height) > limits.max_side:
         raise UploadError(
             "LIMIT_DIMENSIONS",
-            f"Expected at most {limits.max_side} columns and rows, found {width} × {height} in {name!r}; split the image.",  # noqa: RUF001
+            f"Expected at most {limits.max_side} columns and rows, found {width} × {height} in {name!r};"  # noqa: RUF001
+            " split the image.",
         )
     if count > limits.max_bands:
         raise UploadError(

@@ -1,0 +1,243 @@
+"""The states of an upload, on a real database: fenced, counted, never stuck, ended once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from procrastinate.exceptions import ConnectorException
+
+from stac_ingest.errors import RequestError
+from stac_ingest.models.enums import ImageUploadEventSeverity as Severity
+from stac_ingest.models.enums import ImageUploadStatus as Status
+from stac_ingest.uploads import MAX_ATTEMPTS, LeaseLostError, Uploads
+from tests.integration.conftest import PRODUCT, Scenario, open_upload, submitted
+
+Play = Callable[[Scenario], Any]
+
+
+def test_from_transferring_to_success(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await open_upload(uploads)
+        assert (await uploads.get(upload)).status is Status.TRANSFERRING
+        await uploads.receive(upload, 0, size=7, sha256="ab" * 32)
+        await uploads.submit(upload)
+        assert (await uploads.get(upload)).status is Status.PENDING
+        attempt = await uploads.claim(upload, lease_seconds=60)
+        assert attempt == 1
+        assert (await uploads.get(upload)).status is Status.RUNNING
+        async with uploads.pool.connection() as connection:
+            await uploads.succeed(connection, upload, attempt)
+        ended = await uploads.get(upload)
+        assert ended.status is Status.SUCCESS
+        assert [event.event_type for event in ended.events] == ["queue", "run", "complete"]
+        assert ended.files[0].received
+        assert ended.files[0].size == 7
+
+    play(scenario)
+
+
+def test_an_image_has_one_unfinished_upload_at_most(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        opened = await asyncio.gather(*(open_upload(uploads) for _ in range(5)), return_exceptions=True)
+        refused = [error for error in opened if isinstance(error, RequestError)]
+        assert len(refused) == 4
+        (first,) = [upload for upload in opened if isinstance(upload, str)]
+        assert {error.code for error in refused} == {"UPLOAD_IN_PROGRESS"}
+        assert all(first in str(error) for error in refused)
+        await uploads.cancel(first)
+        assert await open_upload(uploads) != first
+
+    play(scenario)
+
+
+def test_one_of_many_workers_claims(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await submitted(uploads)
+        claims = await asyncio.gather(*(uploads.claim(upload, lease_seconds=60) for _ in range(8)))
+        assert sorted(claim for claim in claims if claim is not None) == [1]
+
+    play(scenario)
+
+
+def test_submitting_twice_changes_nothing(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await submitted(uploads)
+        await uploads.submit(upload)
+        async with uploads.pool.connection() as connection:
+            row = await (await connection.execute("SELECT count(*) AS jobs FROM procrastinate_jobs")).fetchone()
+        assert row == {"jobs": 1}
+
+    play(scenario)
+
+
+def test_what_failed_to_arrive_is_named(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await open_upload(uploads)
+        with pytest.raises(RequestError, match=r"0 \(image.tif\)") as caught:
+            await uploads.submit(upload)
+        assert caught.value.code == "FILES_MISSING"
+
+    play(scenario)
+
+
+def test_submit_and_queue_job_are_one_transaction(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await open_upload(uploads)
+        await uploads.receive(upload, 0, size=1, sha256="0" * 64)
+        async with uploads.pool.connection() as connection:
+            await connection.execute("ALTER TABLE procrastinate_jobs RENAME TO hidden")
+        with pytest.raises(ConnectorException):
+            await uploads.submit(upload)
+        assert (await uploads.get(upload)).status is Status.TRANSFERRING
+
+    play(scenario)
+
+
+def test_bytes_that_come_too_late_change_nothing(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await submitted(uploads)
+        with pytest.raises(RequestError) as caught:
+            await uploads.receive(upload, 0, size=99, sha256="f" * 64)
+        assert caught.value.code == "NOT_TRANSFERRING"
+        assert (await uploads.get(upload)).files[0].size == 1
+
+    play(scenario)
+
+
+def test_a_dead_worker_is_noticed_and_changes_nothing_when_it_returns(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await submitted(uploads)
+        zombie = await uploads.claim(upload, lease_seconds=0)
+        assert zombie == 1
+        await asyncio.sleep(0.01)
+        assert await uploads.sweep() == []
+        assert (await uploads.get(upload)).status is Status.PENDING
+        heir = await uploads.claim(upload, lease_seconds=60)
+        assert heir == 2
+        for late in (
+            uploads.renew(upload, zombie, lease_seconds=60),
+            uploads.fail(upload, zombie, "LATE", "late"),
+            uploads.retry(upload, zombie, "LATE", "late"),
+        ):
+            with pytest.raises(LeaseLostError):
+                await late
+        async with uploads.pool.connection() as connection:
+            with pytest.raises(LeaseLostError):
+                await uploads.succeed(connection, upload, zombie)
+            await uploads.succeed(connection, upload, heir)
+        ended = await uploads.get(upload)
+        assert ended.status is Status.SUCCESS
+        assert not [event for event in ended.events if "late" in event.message]
+
+    play(scenario)
+
+
+def test_workers_that_die_every_time_end_the_upload_once(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await submitted(uploads)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            assert await uploads.claim(upload, lease_seconds=0) == attempt
+            await asyncio.sleep(0.01)
+            ended = await uploads.sweep()
+            assert ended == ([upload] if attempt == MAX_ATTEMPTS else [])
+        assert await uploads.claim(upload, lease_seconds=60) is None
+        assert await uploads.sweep() == []
+        failed = await uploads.get(upload)
+        assert failed.status is Status.FAILURE
+        assert failed.problem is not None
+        assert failed.problem.code == "WORKER_CRASHED"
+        assert len([event for event in failed.events if event.severity is Severity.ERROR]) == 1
+
+    play(scenario)
+
+
+def test_a_passing_failure_is_tried_again_and_then_ends(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await submitted(uploads)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            assert await uploads.claim(upload, lease_seconds=60) == attempt
+            await uploads.retry(upload, attempt, "STORAGE_FAILED", "The disk is full.")
+        failed = await uploads.get(upload)
+        assert failed.status is Status.FAILURE
+        assert failed.problem is not None
+        assert failed.problem.code == "STORAGE_FAILED"
+        assert "3 times" in failed.problem.message
+
+    play(scenario)
+
+
+def test_a_pending_upload_whose_job_was_lost_is_queued_again(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await submitted(uploads)
+        async with uploads.pool.connection() as connection:
+            await connection.execute("DELETE FROM procrastinate_jobs")
+            await connection.execute("UPDATE uploads SET modified = now() - interval '1 hour'")
+        await uploads.sweep()
+        await uploads.sweep()
+        async with uploads.pool.connection() as connection:
+            jobs = await (await connection.execute("SELECT args FROM procrastinate_jobs")).fetchall()
+        assert [job["args"] for job in jobs] == [{"upload_id": upload}]
+
+    play(scenario)
+
+
+def test_an_upload_that_nobody_sends_is_given_up(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await open_upload(uploads)
+        assert await uploads.sweep() == []
+        async with uploads.pool.connection() as connection:
+            await connection.execute("UPDATE uploads SET modified = now() - interval '25 hours'")
+        assert await uploads.sweep() == [upload]
+        failed = await uploads.get(upload)
+        assert failed.problem is not None
+        assert failed.problem.code == "TRANSFER_EXPIRED"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("state", ["transferring", "pending", "running", "success"])
+def test_cancel_in_each_state(play: Play, state: str) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await (open_upload if state == "transferring" else submitted)(uploads)
+        if state in ("running", "success"):
+            await uploads.claim(upload, lease_seconds=60)
+        if state == "success":
+            async with uploads.pool.connection() as connection:
+                await uploads.succeed(connection, upload, 1)
+        if state in ("transferring", "pending"):
+            await uploads.cancel(upload)
+            await uploads.cancel(upload)
+            assert (await uploads.get(upload)).status is Status.CANCELED
+            assert await uploads.claim(upload, lease_seconds=60) is None
+        else:
+            with pytest.raises(RequestError) as caught:
+                await uploads.cancel(upload)
+            assert caught.value.code == "NOT_CANCELABLE"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("upload", ["nothing", "00000000-0000-0000-0000-000000000000", "'; DROP TABLE uploads"])
+def test_an_unknown_upload_is_not_found(play: Play, upload: str) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        for ask in (uploads.get(upload), uploads.submit(upload), uploads.cancel(upload), uploads.expected(upload, 0)):
+            with pytest.raises(RequestError) as caught:
+                await ask
+            assert caught.value.status == 404
+
+    play(scenario)
+
+
+def test_uploads_are_listed_newest_first(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        ids = [await open_upload(uploads, f"image{number}") for number in range(3)]
+        await uploads.cancel(ids[0])
+        listed = await uploads.find(collection=PRODUCT, item=None, status=None, limit=10)
+        assert [upload.id for upload in listed] == ids[::-1]
+        canceled = await uploads.find(collection=None, item=None, status=Status.CANCELED, limit=10)
+        assert [upload.id for upload in canceled] == ids[:1]
+
+    play(scenario)
