@@ -44,7 +44,9 @@ def test_modules_stay_readable() -> None:
     long = {
         str(path): lines
         for path in tracked()
-        if path.suffix == ".py" and (lines := len((ROOT / path).read_text().splitlines())) > MAX_LINES
+        if path.suffix == ".py"
+        and path.parts[0] != "tests"
+        and (lines := len((ROOT / path).read_text().splitlines())) > MAX_LINES
     }
     assert not long
 
