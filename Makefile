@@ -13,7 +13,7 @@ help:  ## List the targets
 
 .PHONY: serve
 serve: install  ## Run everything: database, API and worker (Ctrl-C stops it)
-	@exec .venv/bin/stac-ingest serve
+	@STAC_INGEST_END_WITH=$$PPID exec .venv/bin/stac-ingest serve
 
 .PHONY: test
 test: install  ## Run the whole test suite

@@ -45,6 +45,8 @@ def _log() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("procrastinate").setLevel(logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    # stac-fastapi reads settings at import and complains of defaults that the service never uses.
+    logging.getLogger("stac_fastapi.types.config").setLevel(logging.ERROR)
 
 
 @app.command()
@@ -68,6 +70,7 @@ def api() -> None:
 
     settings = load(ApiSettings)
     require_safe_address(settings)
+    _log()
     end_with_parent()
     uvicorn.run(
         "api.app:create_app",

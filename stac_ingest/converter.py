@@ -216,7 +216,8 @@ def _convert(job: ConversionJob, sandbox: str, progress: Progress) -> Conversion
         outlines.append(footprint.to_wgs84(footprint.outline(staged.mask), staged.place, source.name))
         filled += staged.mask.valid_count
         pixels += staged.mask.width * staged.mask.height
-        staged.path.unlink()
+        for path in job.scratch.glob(f"{staged.path.name}*"):
+            path.unlink()
     geometry = footprint.union(outlines)
     previews = preview.write_previews(
         {r.path: layout.bands for r, layout in zip(rasters, job.layout.files, strict=True)},

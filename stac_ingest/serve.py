@@ -39,8 +39,10 @@ logger = logging.getLogger(__name__)
 
 READY_SECONDS = 60
 STOP_SECONDS = 30
-WATCHED = "STAC_INGEST_WATCH_STDIN"
-"""Set for a child whose standard input is a pipe from `serve`: its end means that `serve` is gone."""
+PATIENCE_SECONDS = 5
+"""How long an earlier run is given to let go of port and data folder."""
+PARENT = "STAC_INGEST_END_WITH"
+"""Variable that holds the process with which this one shall end."""
 
 
 class ServeError(StacIngestError):
@@ -54,9 +56,10 @@ def serve(service: ServiceSettings, api: ApiSettings, say: Callable[[str], None]
         StacIngestError: Something that the service needs is missing or taken; one sentence that says what to do.
     """
     require_safe_address(api)
-    require_free_port(api)
+    end_with_parent()
     with _stopped_by_signals() as stopped, ExitStack() as stack:
         stack.enter_context(lock_data_folder(service.data_dir))
+        _patiently(lambda: require_free_port(api))
         shutil.rmtree(service.scratch_dir, ignore_errors=True)
         if service.database_url is None:
             say("Starting the database …")
@@ -68,7 +71,7 @@ def serve(service: ServiceSettings, api: ApiSettings, say: Callable[[str], None]
             **os.environ,
             "STAC_INGEST_DATABASE_URL": database_url,
             "STAC_INGEST_DATA_DIR": str(service.data_dir.resolve()),
-            WATCHED: "1",
+            PARENT: str(os.getpid()),
         }
         children = {name: stack.enter_context(_child(name, environment)) for name in ("API", "worker")}
         _wait_until_ready(api, children.values(), stopped)
@@ -120,21 +123,37 @@ def lock_data_folder(data_dir: Path) -> Iterator[None]:
         file = (data_dir / "serve.lock").open("a+")
     except OSError as error:
         raise ServeError(
-            f"The data folder {data_dir} cannot be written ({error.strerror}); set STAC_INGEST_DATA_DIR to one that can."
+            f"The data folder {data_dir} cannot be written ({error.strerror}); set STAC_INGEST_DATA_DIR to another."
         ) from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            raise ServeError(
-                f"Another stac-ingest (process {file.read().strip() or '?'}) uses the data folder {data_dir.resolve()};"
-                " stop it, or set STAC_INGEST_DATA_DIR to another folder."
-            ) from error
+        _patiently(lambda: _lock(file, data_dir))
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _lock(file: IO[str], data_dir: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        raise ServeError(
+            f"Another stac-ingest (process {file.read().strip() or '?'}) uses the data folder {data_dir.resolve()};"
+            " stop it, or set STAC_INGEST_DATA_DIR to another folder."
+        ) from error
+
+
+def _patiently(attempt: Callable[[], None]) -> None:
+    """Try again for a while: an earlier run that was killed may still be letting go."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return attempt()
+        except ServeError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def apply_products(database_url: str, definitions: Sequence[Definition], say: Callable[[str], None]) -> None:
@@ -217,13 +236,14 @@ def _announce(api: ApiSettings, say: Callable[[str], None]) -> None:
 
 
 def end_with_parent() -> None:
-    """In a child of `serve`: end this process when `serve` does, however it does."""
-    if WATCHED not in os.environ:
+    """End this process when the one that `PARENT` names does, however that ends."""
+    parent = os.environ.get(PARENT)
+    if parent is None:
         return
 
-    def watch(pipe: IO[bytes]) -> None:
-        while pipe.read(1):
-            pass
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, args=(sys.stdin.buffer,), daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()

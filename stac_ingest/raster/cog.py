@@ -120,7 +120,8 @@ def stage(source: Source, place: Place, layout: FileLayout, path: Path, progress
         "interleave": "pixel" if header.count <= MAX_PIXEL_INTERLEAVED else "band",
         "BIGTIFF": "IF_SAFER",
     }
-    with rasterio.open(path, "w", **profile) as scratch:
+    # The mask lies beside the pixels, because overviews that lie there too would lose one inside.
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "w", **profile) as scratch:
         _describe(scratch, source, layout)
         for window in windows(header.width, header.height, header.count * np.dtype(header.dtype).itemsize):
             pixels, valid_here = source.read(window)
@@ -167,67 +168,61 @@ def write_cog(
     Raises:
         UploadError: `INVALID_OVERVIEWS` when a factor leaves less than one pixel, or `STORAGE_FULL`.
     """
-    with rasterio.open(staged.path, "r+") as scratch:
-        side = max(scratch.width, scratch.height)
-        if factors and max(factors) > side:
-            raise UploadError(
-                "INVALID_OVERVIEWS",
-                f"Expected overview factors of at most {side}, the image's longer side, found {max(factors)};"
-                " leave out the larger ones.",
-            )
-        if factors:
-            scratch.build_overviews(list(factors), _RESAMPLING[resampler])
-        interleave = "PIXEL" if scratch.count <= MAX_PIXEL_INTERLEAVED else "BAND"
-        float16 = scratch.dtypes[0] == "float16"
-        shape = scratch.shape
-    _check_overviews(staged.path, shape, factors)
-    progress(0.5, "overviews")
-    try:
-        rasterio.shutil.copy(
-            staged.path,
-            path,
-            driver="COG",
-            COMPRESS="DEFLATE",
-            PREDICTOR="STANDARD" if float16 else "YES",  # GDAL has no floating-point predictor for 16 bits
-            BLOCKSIZE=BLOCK,
-            BIGTIFF="IF_SAFER",
-            INTERLEAVE=interleave,
-            NUM_THREADS="ALL_CPUS",
-            OVERVIEWS="FORCE_USE_EXISTING" if factors else "NONE",
-            RESAMPLING="NEAREST",
+    side = max(staged.mask.width, staged.mask.height)
+    if factors and max(factors) > side:
+        raise UploadError(
+            "INVALID_OVERVIEWS",
+            f"Expected overview factors of at most {side}, the image's longer side, found {max(factors)};"
+            " leave out the larger ones.",
         )
-    except RasterioIOError as error:
-        raise UploadError("STORAGE_FULL", f"The converted image could not be written: {error}.") from error
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False):  # the mask and some overviews lie beside the pixels
+        with rasterio.open(staged.path, "r+") as scratch:
+            if factors:
+                with rasterio.Env(TIFF_USE_OVR=not _gdal_tells_apart(factors, scratch.shape)):
+                    scratch.build_overviews(list(factors), _RESAMPLING[resampler])
+            interleave = "PIXEL" if scratch.count <= MAX_PIXEL_INTERLEAVED else "BAND"
+            float16 = scratch.dtypes[0] == "float16"
+        progress(0.5, "overviews")
+        try:
+            rasterio.shutil.copy(
+                staged.path,
+                path,
+                driver="COG",
+                COMPRESS="DEFLATE",
+                PREDICTOR="STANDARD" if float16 else "YES",  # GDAL has no floating-point predictor for 16 bits
+                BLOCKSIZE=BLOCK,
+                BIGTIFF="IF_SAFER",
+                INTERLEAVE=interleave,
+                NUM_THREADS="ALL_CPUS",
+                OVERVIEWS="FORCE_USE_EXISTING" if factors else "NONE",
+                RESAMPLING="NEAREST",
+            )
+        except RasterioIOError as error:
+            raise UploadError("STORAGE_FULL", f"The converted image could not be written: {error}.") from error
     progress(1.0, "write")
 
 
-def _check_overviews(path: Path, shape: tuple[int, int], factors: tuple[int, ...]) -> None:
-    # GDAL leaves out an overview that is almost as large as another one.
-    for level, factor in enumerate(factors):
-        expected = tuple(-(-side // factor) for side in shape)
-        try:
-            with rasterio.open(path, overview_level=level) as overview:
-                found = overview.shape
-        except RasterioIOError:
-            found = None
-        if found != expected:
-            raise UploadError(
-                "INVALID_OVERVIEWS",
-                f"Expected overview factors that tell the overviews of {shape[1]} × {shape[0]} pixels apart, found"  # noqa: RUF001
-                f" {', '.join(map(str, factors))}; leave out {factor}, or those close to it.",
-            )
+def _gdal_tells_apart(factors: tuple[int, ...], shape: tuple[int, int]) -> bool:
+    """Return whether GDAL may put overviews of these factors into the file itself.
+
+    There it knows an overview by the rounded ratio of the sides. Where that is not the factor asked for, it leaves the
+    overview out, or empty; in a file beside (`.ovr`) it goes by the order.
+    """
+    return all(side / -(-side // factor) >= factor - 0.5 for factor in factors for side in shape)
 
 
 def describe_cog(
     path: Path, staged: Staged, asset: str, factors: tuple[int, ...], resampler: OverviewResampler
 ) -> Raster:
     """Validate a file that was written, strictly, and return what is to be known of it."""
-    valid, errors, notes = cog_validate(path, strict=True, quiet=True)
+    _, errors, notes = cog_validate(path, strict=True, quiet=True)
     with rasterio.open(path) as cog:
         # A file without overviews may be what was asked for; the decimation of one column cannot be told by its width.
         excused = (*(["overviews"] if not factors else []), *(["Invalid Decimation"] if cog.width == 1 else []))
         faults = [note for note in (*errors, *notes) if not any(words in note for words in excused)]
-        if not valid and faults:
+        if len(cog.overviews(1)) != len(factors):
+            faults.append(f"it has {len(cog.overviews(1))} overviews, not {len(factors)}")
+        if faults:
             raise UploadError("INVALID_OUTPUT", f"The converted file is not a valid COG: {'; '.join(faults)}.")
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()

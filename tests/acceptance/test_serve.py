@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psycopg
@@ -22,10 +23,11 @@ from stac_ingest.client.connection import Client
 from tests.conftest import ROOT, free_port
 
 SECONDS = 90
+SERVE = (sys.executable, "-m", "stac_ingest", "serve")
 
 
 @contextmanager
-def serving(data_dir: Path, port: int, **more: str) -> Iterator[subprocess.Popen[str]]:
+def serving(data_dir: Path, port: int, **more: Any) -> Iterator[subprocess.Popen[str]]:
     """Run `stac-ingest serve` until the block ends."""
     process = start(data_dir, port, **more)
     try:
@@ -41,8 +43,8 @@ def stop(process: subprocess.Popen[str], how: signal.Signals) -> int:
     return process.returncode
 
 
-def start(data_dir: Path, port: int, **more: str) -> subprocess.Popen[str]:
-    """Start `stac-ingest serve`."""
+def start(data_dir: Path, port: int, *, command: tuple[str, ...] = SERVE, **more: Any) -> subprocess.Popen[str]:
+    """Start `stac-ingest serve`, or what a command does of it."""
     environment = {
         **os.environ,
         "STAC_INGEST_DATA_DIR": str(data_dir),
@@ -50,7 +52,7 @@ def start(data_dir: Path, port: int, **more: str) -> subprocess.Popen[str]:
         **more,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "stac_ingest", "serve"],
+        command,
         env=environment,
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -127,11 +129,19 @@ def test_starts_everything_and_data_survive_a_restart_and_a_kill(tmp_path: Path)
         assert stop(third, signal.SIGTERM) == 0
 
 
-def test_a_kill_leaves_no_process_behind(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    process = start(data, free_port())
+@pytest.mark.parametrize("command", [SERVE, ("make", "--silent", "serve")], ids=["stac-ingest", "make"])
+def test_a_kill_leaves_no_process_behind_and_the_next_start_is_not_blocked(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    data, port = tmp_path / "data", free_port()
+    process = start(data, port, command=command)
     wait_until_ready(process)
-    stop(process, signal.SIGKILL)
+    process.kill()
+    process.wait(SECONDS)
+    with serving(data, port, command=command) as again:
+        wait_until_ready(again)
+    if process.stdout:
+        process.stdout.close()
     assert eventually(lambda: not processes_of(data)), processes_of(data)
 
 
