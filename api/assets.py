@@ -18,7 +18,8 @@ _MEDIA_TYPES = {".tif": COG_MEDIA_TYPE, ".png": "image/png"}
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+/[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+-(?P<sha>[0-9a-f]{16})\.(tif|png)")
 
 
-@router.api_route("/assets/{key:path}", methods=["GET", "HEAD"], response_class=Response)
+@router.head("/assets/{key:path}", response_class=Response, include_in_schema=False)
+@router.get("/assets/{key:path}", response_class=Response)
 async def read_asset(key: str, request: Request) -> Response:
     """Return an asset's bytes, or the range of them that is asked for; 404 for any other name."""
     named = _NAME.fullmatch(key)

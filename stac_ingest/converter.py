@@ -33,11 +33,13 @@ _GDAL_OPTIONS = {
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
     "GDAL_CACHEMAX": "256",  # megabytes in the environment; rasterio.Env would count bytes
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # what is missing would be filled with grey
     "GDAL_HTTP_PROXY": "127.0.0.1:9",
     "GDAL_JPEG_MAX_ALLOWED_SCAN_NUMBER": "32",
     "GDAL_MAX_DATASET_POOL_SIZE": "8",
     "GDAL_NUM_THREADS": "ALL_CPUS",
     "GDAL_PAM_ENABLED": "NO",
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",  # it takes a truncated file for a complete one
     # Each file is opened by one explicit driver (raster/sniff.py); these, which open other data, are gone altogether.
     "GDAL_SKIP": "DAAS DERIVED EEDAI GTI HTTP MRF NGW OGCAPI PLMosaic PLSCENES STACIT STACTA VRT WCS WMS WMTS ZARR",
     "GDAL_TIFF_INTERNAL_MASK": "YES",
@@ -100,11 +102,14 @@ async def _follow(child: asyncio.subprocess.Process, job: ConversionJob, report:
         await child.stdin.drain()
     last_words = asyncio.create_task(child.stderr.read())
     async for line in child.stdout:
+        if not line.endswith(b"\n"):
+            break  # killed in the middle of a sentence
         message = json.loads(line)
         if "progress" in message:
             await report(message["progress"], message["doing"])
         elif "error" in message:
-            raise UploadError(message["error"]["code"], message["error"]["message"])
+            code, reason = message["error"]["code"], message["error"]["message"]
+            raise (RetryableUploadError if code == "STORAGE_FULL" else UploadError)(code, reason)
         elif "conversion" in message:
             return Conversion.model_validate(message["conversion"])
     status = await child.wait()

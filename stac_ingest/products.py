@@ -218,10 +218,11 @@ def _check_together(product: Product, bands: Sequence[Band], document: _Document
         if name not in names:
             place = ("ingest:product", "default_display_bands", index)
             document.refuse(place, f"expected one of the bands {', '.join(names)}", name)
-    try:
-        Layout.of(bands)
-    except AttributeValidationError as error:
-        document.note(("ingest:bands",), str(error))
+    if len(set(names)) == len(names):
+        try:
+            Layout.of(bands)
+        except AttributeValidationError as error:
+            document.note(("ingest:bands",), str(error))
 
 
 # --- Files, their lines and their mistakes --------------------------------------------------------------------------

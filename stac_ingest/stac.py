@@ -82,12 +82,12 @@ def collection_from_product(product: Product, bands: Iterable[Band], base: Json 
         "description": product.description or product.name or product.id,
         "license": product.license,
         "keywords": product.tags,
-        "ingest:product": product.model_dump(
-            mode="json",
-            exclude_none=True,
-            exclude={"id", "name", "tags", "license", "created", "modified"},
+        "ingest:product": _without_empty(
+            product.model_dump(
+                mode="json", exclude_none=True, exclude={"id", "name", "tags", "license", "created", "modified"}
+            )
         ),
-        "ingest:bands": [band.to_json() for band in bands],
+        "ingest:bands": [_without_empty(band.to_json()) for band in bands],
         "item_assets": _item_assets(bands, default_display_bands=product.default_display_bands),
     }
     for empty in [key for key in ("keywords", "item_assets") if not collection[key]]:
@@ -98,6 +98,10 @@ def collection_from_product(product: Product, bands: Iterable[Band], base: Json 
             product.end_datetime and timestamp_text(product.end_datetime),
         ]]}}  # fmt: skip
     return with_extensions(collection)
+
+
+def _without_empty(value: Json) -> Json:
+    return {key: inner for key, inner in value.items() if inner not in ([], {})}
 
 
 def product_from_collection(collection: Json) -> Product:
@@ -483,7 +487,7 @@ def with_extensions(stac: Json) -> Json:
     if "published" in stac.get("properties", {}):
         used.add("https://stac-extensions.github.io/timestamps/v1.1.0/schema.json")
     ours = {*EXTENSIONS.values()}
-    kept = [url for url in stac.get("stac_extensions", []) if url not in ours]
+    kept = [url for url in stac.get("stac_extensions", []) if url not in ours and not url.endswith(f"/{SCHEMA_PATH}")]
     return {**stac, "stac_extensions": sorted({*kept, *used})}
 
 

@@ -3,11 +3,15 @@
 Tags live in `keywords`. `tags` is another name of that array, and `tag` is a virtual text that stands for any one of
 them, for clients without array operators. pgstac has no `in` or `=` for arrays as people mean them, so these become
 its array operators here.
+
+Everyone may search, so a filter is measured before it is read: the parser of CQL2 text takes twice as long for every
+parenthesis around a mistake, and ends the whole process when a text nests deeply enough.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import cql2
@@ -18,6 +22,15 @@ Expression = Any
 
 TAGS = "keywords"
 _ALIASES = frozenset(("keywords", "tags", "tag", "properties.keywords", "properties.tags", "properties.tag"))
+
+MAX_TEXT = 8000
+MAX_PARENTHESES = 8
+"""How deep they may nest in text; a filter on a multipolygon, inside of two groups, has 6."""
+MAX_OPERATORS = 1000
+MAX_DEPTH = 64
+
+# STAC Browser sends `and` of a single condition; pgstac takes it.
+_LOGICAL = {"and": (1, 1000), "or": (1, 1000), "not": (1, 1)}
 _ARRAY_OPERATORS = {
     "a_contains": "a_contains",
     "a_overlaps": "a_overlaps",
@@ -25,9 +38,31 @@ _ARRAY_OPERATORS = {
     "a_containedby": "a_contained_by",
     "a_contained_by": "a_contained_by",
 }
+_SPATIAL = "contains crosses disjoint equals intersects overlaps touches within"
+_TEMPORAL = (
+    "after before contains disjoint during equals finishedby finishes intersects meets metby overlappedby overlaps"
+    " startedby starts"
+)
+_PREDICATES = {
+    **_LOGICAL,
+    **dict.fromkeys(("=", "<>", "!=", "<", "<=", ">", ">=", "eq", "neq", "lt", "lte", "gt", "gte"), (2, 2)),
+    **dict.fromkeys(("like", "ilike", "in", "intersects", "anyinteracts", *_ARRAY_OPERATORS), (2, 2)),
+    **{f"s_{name}": (2, 2) for name in _SPATIAL.split()},
+    **{f"t_{name}": (2, 2) for name in _TEMPORAL.split()},
+    "between": (3, 3),
+    "isnull": (1, 1),
+}
+"""Operator, in lower case -> fewest and most arguments."""
+_FUNCTIONS = {
+    **dict.fromkeys(("+", "-", "*", "/"), (2, 2)),
+    **dict.fromkeys(("casei", "accenti", "upper", "lower"), (1, 1)),
+}
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
+_OPERATOR = re.compile(r"[=<>+*/%^|]|-(?!\s*[\d.])|not|like|between|in|is|or|and|div", re.IGNORECASE)
+_PARSER_MESSAGE = re.compile(r"--> (\d+):(\d+).*= (.*)", re.DOTALL)
 
 
-def parse(text: str | dict[str, Any], language: str | None) -> Expression:
+def parse(text: str | dict[str, Any] | bool, language: str | None) -> Expression:
     """Return the tree of a filter, ready for pgstac.
 
     Args:
@@ -37,43 +72,109 @@ def parse(text: str | dict[str, Any], language: str | None) -> Expression:
     Raises:
         RequestError: 400 `INVALID_FILTER`, with what the parser found.
     """
-    return validated(normalised(_tree(text, language)))
+    return normalised(checked(_tree(text, language)))
 
 
-def _tree(text: str | dict[str, Any], language: str | None) -> Expression:
-    if isinstance(text, dict):
+def _tree(text: str | dict[str, Any] | bool, language: str | None) -> Expression:
+    if not isinstance(text, str):
         return text
     if language == "cql2-json" or (language is None and text.lstrip().startswith("{")):
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
             raise _invalid(f"{error.msg} at character {error.pos + 1}") from error
+        except RecursionError as error:
+            raise _too_deep() from error
+    _measure(text)
     try:
         return cql2.parse_text(text).to_json()
     except Exception as error:
-        raise _invalid(str(error)) from error
+        found = _PARSER_MESSAGE.search(str(error))
+        reason = f"{found[3].strip()} at line {found[1]}, character {found[2]}" if found else str(error)
+        raise _invalid(reason) from error
 
 
-def validated(tree: Expression) -> Expression:
-    """Return the tree if it is a CQL2 expression that is true or false; raises as `parse`."""
-    if tree is True or tree is False:
-        return tree
-    try:
-        cql2.Expr(_with_standard_names(tree)).validate()
-    except Exception as error:
-        raise _invalid(str(error)) from error
+def _measure(text: str) -> None:
+    """Refuse a text that the parser may not survive."""
+    if len(text) > MAX_TEXT:
+        raise _invalid(f"expected at most {MAX_TEXT} characters, found {len(text)}; send a longer one as CQL2-JSON")
+    bare = _QUOTED.sub(" ", text)
+    depth = deepest = 0
+    for character in bare:
+        depth += (character == "(") - (character == ")")
+        deepest = max(deepest, depth)
+    if deepest > MAX_PARENTHESES:
+        raise _invalid(f"expected parentheses at most {MAX_PARENTHESES} deep, found {deepest}")
+    if (found := len(_OPERATOR.findall(bare))) > MAX_OPERATORS:
+        raise _invalid(f"expected at most {MAX_OPERATORS} operators, found {found}; use IN for many values")
+
+
+def checked(tree: Expression) -> Expression:
+    """Return the tree if it is a condition of operators that pgstac has; raises as `parse`.
+
+    `cql2.Expr.validate` would do, but takes a tenth of a second each time, and for ever where operators nest.
+    """
+    _check_condition(tree, 0)
     return tree
 
 
-def _with_standard_names(tree: Expression) -> Expression:
-    if isinstance(tree, list):
-        return [_with_standard_names(part) for part in tree]
-    if not isinstance(tree, dict):
-        return tree
-    renamed = {key: _with_standard_names(value) for key, value in tree.items()}
-    if renamed.get("op") == "a_contained_by":
-        renamed["op"] = "a_containedBy"
-    return renamed
+def _check_condition(tree: Expression, depth: int) -> None:
+    if isinstance(tree, bool):
+        return
+    operator = _operator(tree)
+    if operator not in _PREDICATES:
+        raise _invalid(f"expected a condition, found {_shown(tree)}")
+    for argument in _arguments(tree, _PREDICATES[operator]):
+        if operator in _LOGICAL:
+            _check_condition(argument, _deeper(depth))
+        else:
+            _check_value(argument, _deeper(depth))
+
+
+def _check_value(value: Expression, depth: int) -> None:
+    if isinstance(value, list):
+        for part in value:
+            _check_value(part, _deeper(depth))
+    elif isinstance(value, dict):
+        if operator := _operator(value):
+            if operator in _PREDICATES:
+                raise _invalid(f"expected a value, found the condition {_shown(value)}")
+            for argument in _arguments(value, _FUNCTIONS[operator]):
+                _check_value(argument, _deeper(depth))
+        elif "property" in value:
+            if not isinstance(value["property"], str) or not value["property"]:
+                raise _invalid(f"expected the name of a property, found {_shown(value['property'])}")
+        elif not value.keys() & {"timestamp", "date", "interval", "bbox", "type"}:
+            raise _invalid(f"expected a value, found {_shown(value)}")
+
+
+def _operator(tree: Expression) -> str | None:
+    """Return the operator in lower case, or None for what has none; raises for one that pgstac does not have."""
+    if not isinstance(tree, dict) or "op" not in tree:
+        return None
+    operator = tree["op"]
+    if not isinstance(operator, str) or operator.lower() not in _PREDICATES.keys() | _FUNCTIONS.keys():
+        raise _invalid(f"there is no operator or function {_shown(operator)}")
+    return operator.lower()
+
+
+def _arguments(tree: dict[str, Any], allowed: tuple[int, int]) -> list[Any]:
+    arguments, (fewest, most) = tree.get("args"), allowed
+    if not isinstance(arguments, list) or not fewest <= len(arguments) <= most:
+        count = fewest if fewest == most else f"{fewest} to {most}"
+        raise _invalid(f"expected {count} args of {_shown(tree['op'])}, found {_shown(arguments)}")
+    return arguments
+
+
+def _deeper(depth: int) -> int:
+    if depth >= MAX_DEPTH:
+        raise _too_deep()
+    return depth + 1
+
+
+def _shown(tree: Expression) -> str:
+    text = json.dumps(tree)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def normalised(tree: Expression) -> Expression:
@@ -84,6 +185,8 @@ def normalised(tree: Expression) -> Expression:
         return tree
     if "property" in tree and len(tree) == 1:
         return {"property": TAGS} if _is_tags(tree) else tree
+    if "bbox" in tree and len(tree) == 1:
+        return _area(tree["bbox"])
     tree = {key: normalised(value) for key, value in tree.items()}
     operator, arguments = str(tree.get("op", "")), tree.get("args")
     if operator.lower() in _ARRAY_OPERATORS:
@@ -94,7 +197,9 @@ def normalised(tree: Expression) -> Expression:
 
 
 def _tag_comparison(operator: str, left: Expression, right: Expression) -> Expression | None:
-    if operator in ("=", "<>", "eq", "neq") and _is_tags(right):
+    if operator == "in" and isinstance(right, list) and len(right) == 1 and _is_tags(right[0]):
+        right = right[0]  # so is `'x' IN tags` read from text
+    if operator in ("=", "<>", "!=", "eq", "neq") and _is_tags(right):
         left, right = right, left
     if operator == "in" and _is_tags(right):
         return {"op": "a_contains", "args": [right, _texts(left)]}
@@ -103,11 +208,11 @@ def _tag_comparison(operator: str, left: Expression, right: Expression) -> Expre
     match operator:
         case "=" | "eq":
             return {"op": "a_contains", "args": [left, _texts(right)]}
-        case "<>" | "neq":
+        case "<>" | "!=" | "neq":
             return {"op": "not", "args": [{"op": "a_contains", "args": [left, _texts(right)]}]}
         case "in":
             return {"op": "a_overlaps", "args": [left, _texts(right)]}
-        case "like" | "<" | "<=" | ">" | ">=":
+        case "like" | "ilike" | "<" | "<=" | ">" | ">=" | "lt" | "lte" | "gt" | "gte":
             raise _invalid(f"tags cannot be compared with {operator!r}; use =, <>, in, a_contains or a_overlaps")
     return None
 
@@ -120,5 +225,24 @@ def _texts(value: Expression) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def _area(box: Expression) -> Expression:
+    """Return a box, which pgstac does not know, as a polygon; as two where it crosses the antimeridian."""
+    if not isinstance(box, list) or len(box) not in (4, 6) or not all(type(side) in (int, float) for side in box):
+        raise _invalid(f"expected a bbox of 4 or 6 numbers, found {_shown(box)}")
+    west, south, east, north = box if len(box) == 4 else (box[0], box[1], box[3], box[4])
+    if west <= east:
+        return {"type": "Polygon", "coordinates": _rectangle(west, south, east, north)}
+    sides = [_rectangle(west, south, 180, north), _rectangle(-180, south, east, north)]
+    return {"type": "MultiPolygon", "coordinates": sides}
+
+
+def _rectangle(west: float, south: float, east: float, north: float) -> list[list[list[float]]]:
+    return [[[west, south], [east, south], [east, north], [west, north], [west, south]]]
+
+
+def _too_deep() -> RequestError:
+    return _invalid(f"expected expressions at most {MAX_DEPTH} deep")
+
+
 def _invalid(reason: str) -> RequestError:
-    return RequestError(400, "INVALID_FILTER", f"The filter is not valid CQL2: {reason}")
+    return RequestError(400, "INVALID_FILTER", f"The filter is not valid CQL2: {reason}.")

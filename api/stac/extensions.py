@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import attr
+from pydantic import BaseModel, Field
 from stac_fastapi.extensions import (
     CollectionSearchFilterExtension,
     ItemCollectionFilterExtension,
-    SearchFilterExtension,
 )
+from stac_fastapi.extensions import SearchFilterExtension as StockSearchFilterExtension
 from stac_fastapi.extensions.filter.filter import FilterConformanceClasses as Filter
+from stac_fastapi.extensions.filter.request import FilterExtensionPostRequest, FilterLang
 from stac_fastapi.extensions.sort import (
     CollectionSearchSortExtension,
     ItemCollectionSortExtension,
@@ -27,6 +32,22 @@ _CQL2 = [
     Filter.CASE_INSENSITIVE_COMPARISON,
     Filter.TEMPORAL_FUNCTIONS,
 ]
+
+
+class FilterBody(FilterExtensionPostRequest):  # type: ignore[misc]
+    """The part of a search by POST that filters: CQL2-JSON, or CQL2 text."""
+
+    filter_expr: dict[str, Any] | str | bool | None = Field(None, alias="filter", description="A condition in CQL2.")
+    filter_lang: FilterLang | None = Field(
+        None, alias="filter-lang", description="How the condition is written; unset: whichever it looks like."
+    )
+
+
+@attr.s
+class SearchFilterExtension(StockSearchFilterExtension):  # type: ignore[misc]
+    """The Filter extension with our body. stac-fastapi looks extensions up by the names of their classes."""
+
+    POST: type[BaseModel] = FilterBody
 
 
 def extensions(settings: Settings) -> Extensions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -199,6 +198,9 @@ class Image(CatalogObject[ImageValue]):
     ) -> ImageUpload:
         """Upload image files; the image is in the catalog when the upload has succeeded.
 
+        `geotrans` and `cs_code` or `projection` say where the pixels lie if the files do not; where files say it too, they
+        must agree.
+
         Args:
             files: Path or open file of a GeoTIFF, JPEG, PNG or JPEG 2000, or several in the order of the bands'
                 `file_index`.
@@ -212,8 +214,6 @@ class Image(CatalogObject[ImageValue]):
             ValueError: The image has no `acquired` or is saved already, its name is taken, or `files` are none.
             ClientError: The service refuses the upload; says why.
         """
-        if self.cs_code or self.projection:
-            warnings.warn("cs_code and projection must agree with the file where it has them", stacklevel=2)
         return self._upload(lambda: payloads_of_files(files), _options(upload_options, overwrite=overwrite))
 
     def upload_ndarray(

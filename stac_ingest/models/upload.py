@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from stac_ingest.models.enums import (
     ImageUploadEventSeverity,
@@ -75,7 +75,13 @@ class UploadRequest(Value):
         return self
 
 
-class ImageUploadEvent(Value):
+class _Answer(Value):
+    """What the service says; an SDK that is older than the service overlooks what it does not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ImageUploadEvent(_Answer):
     """Something that happened to an upload."""
 
     id: str
@@ -88,7 +94,7 @@ class ImageUploadEvent(Value):
     message: str
 
 
-class TransferredFile(Value):
+class TransferredFile(_Answer):
     """One file of an upload, and what arrived of it."""
 
     index: int
@@ -101,14 +107,14 @@ class TransferredFile(Value):
     """Where the bytes are sent; set by the API."""
 
 
-class UploadProblem(Value):
+class UploadProblem(_Answer):
     """Why an upload failed."""
 
     code: str
     message: str
 
 
-class Upload(Value):
+class Upload(_Answer):
     """The state of an upload, as `GET /uploads/{id}` answers it."""
 
     id: str

@@ -7,7 +7,9 @@ inside that file, uncompressed too; then GDAL's COG driver writes them and the p
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioIOError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
@@ -25,7 +28,7 @@ from stac_ingest.models.bands import FileLayout
 from stac_ingest.models.enums import DataType, OverviewResampler
 from stac_ingest.models.raster import Raster, RasterBand
 from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
-from stac_ingest.raster.source import Header, Place, Source, storable_nodata
+from stac_ingest.raster.source import Header, Place, Source, out_of_memory, storable_nodata
 from stac_ingest.stac import METRES_PER_DEGREE
 
 BLOCK = 512
@@ -33,6 +36,8 @@ MAX_WINDOW_BYTES = 64 * 1024**2
 MAX_PIXEL_INTERLEAVED = 4
 """Files with more bands keep each band's blocks apart, so that reading one band does not decode all."""
 SMALLEST_OVERVIEW = 512
+LITTLE_SPACE = 16 * 1024**2
+"""Where no more bytes than these are free, a file that could not be written is put down to the full disk."""
 
 Progress = Callable[[float, str], None]
 
@@ -121,7 +126,8 @@ def stage(source: Source, place: Place, layout: FileLayout, path: Path, progress
         "BIGTIFF": "IF_SAFER",
     }
     # The mask lies beside the pixels, because overviews that lie there too would lose one inside.
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "w", **profile) as scratch:
+    beside = rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False)
+    with _room_for(path), beside, rasterio.open(path, "w", **profile) as scratch:
         _describe(scratch, source, layout)
         for window in windows(header.width, header.height, header.count * np.dtype(header.dtype).itemsize):
             pixels, valid_here = source.read(window)
@@ -175,7 +181,8 @@ def write_cog(
             f"Expected overview factors of at most {side}, the image's longer side, found {max(factors)};"
             " leave out the larger ones.",
         )
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False):  # the mask and some overviews lie beside the pixels
+    beside = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False)  # the mask and some overviews lie beside the pixels
+    with _room_for(path), beside:
         with rasterio.open(staged.path, "r+") as scratch:
             if factors:
                 with rasterio.Env(TIFF_USE_OVR=not _gdal_tells_apart(factors, scratch.shape)):
@@ -183,23 +190,35 @@ def write_cog(
             interleave = "PIXEL" if scratch.count <= MAX_PIXEL_INTERLEAVED else "BAND"
             float16 = scratch.dtypes[0] == "float16"
         progress(0.5, "overviews")
-        try:
-            rasterio.shutil.copy(
-                staged.path,
-                path,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                PREDICTOR="STANDARD" if float16 else "YES",  # GDAL has no floating-point predictor for 16 bits
-                BLOCKSIZE=BLOCK,
-                BIGTIFF="IF_SAFER",
-                INTERLEAVE=interleave,
-                NUM_THREADS="ALL_CPUS",
-                OVERVIEWS="FORCE_USE_EXISTING" if factors else "NONE",
-                RESAMPLING="NEAREST",
-            )
-        except RasterioIOError as error:
-            raise UploadError("STORAGE_FULL", f"The converted image could not be written: {error}.") from error
+        rasterio.shutil.copy(
+            staged.path,
+            path,
+            driver="COG",
+            COMPRESS="DEFLATE",
+            PREDICTOR="STANDARD" if float16 else "YES",  # GDAL has no floating-point predictor for 16 bits
+            BLOCKSIZE=BLOCK,
+            BIGTIFF="IF_SAFER",
+            INTERLEAVE=interleave,
+            NUM_THREADS="ALL_CPUS",
+            OVERVIEWS="FORCE_USE_EXISTING" if factors else "NONE",
+            RESAMPLING="NEAREST",
+        )
     progress(1.0, "write")
+
+
+@contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """Say why `path` could not be written; of a full disk GDAL tells only that some part of the file is wrong."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError) as error:
+        if out_of_memory(str(error.__cause__ or error)):
+            raise MemoryError(str(error)) from error
+        if shutil.disk_usage(path.parent).free < LITTLE_SPACE:
+            raise UploadError(
+                "STORAGE_FULL", "No space is left for the conversion; free some and try again."
+            ) from error
+        raise
 
 
 def _gdal_tells_apart(factors: tuple[int, ...], shape: tuple[int, int]) -> bool:

@@ -16,8 +16,9 @@ import rasterio.warp
 import shapely
 import shapely.geometry
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.features import shapes
 from shapely.geometry.base import BaseGeometry
 
@@ -89,7 +90,7 @@ def _lonlat(xy: Any, place: Place, name: str) -> Any:
     xs, ys = place.transform @ (xy[:, 0], xy[:, 1])
     try:
         lon, lat = rasterio.warp.transform(place.crs, _WGS84, list(xs), list(ys))
-    except RasterioError as error:
+    except (RasterioError, CRSError, CPLE_BaseError) as error:
         raise _outside(name, place) from error
     points = np.column_stack([lon, lat])
     if not np.isfinite(points).all() or np.abs(points[:, 1]).max() > 90.5 or np.abs(points[:, 0]).max() > 720:

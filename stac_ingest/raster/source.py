@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Protocol
 
 import numpy as np
@@ -111,15 +112,18 @@ def _corruption_named(name: str) -> Iterator[None]:
         yield
     except RasterioIOError as error:
         reason = str(error.__cause__ or error)
-        if "No space left" in reason:
-            raise UploadError(
-                "STORAGE_FULL", "No space is left for the conversion; free some and try again."
-            ) from error
+        if out_of_memory(reason):
+            raise MemoryError(reason) from error
         raise UploadError(
             "CORRUPT_FILE",
             f"Expected {name!r} to be a complete image, but it cannot be read: {_first_sentence(reason, name)};"
             " check that the file opens on your side and send it again.",
         ) from error
+
+
+def out_of_memory(reason: str) -> bool:
+    """Return whether GDAL failed because it was not given the memory that it asked for."""
+    return "cannot allocate" in reason.lower() or "out of memory" in reason.lower()
 
 
 def _first_sentence(reason: str, name: str) -> str:
@@ -303,7 +307,7 @@ def load_array(path: Path, name: str) -> Pixels:
         )
     try:
         array: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, OverflowError, SyntaxError, TokenError) as error:
         raise UploadError(
             "UNSAFE_ARRAY",
             f"The array {name!r} cannot be read without running code or is incomplete ({error}); expected numbers"
@@ -397,7 +401,7 @@ def place_of(header: Header, given: Georeference, sidecars: Sequence[SourceFile]
     crs = _agree(
         header,
         "coordinate system",
-        header.crs or (parse_crs(prj.read_text()) if prj else None),
+        header.crs or (parse_crs(prj.read_text(errors="replace")) if prj else None),
         parse_crs(given.cs_code or given.projection) if given.cs_code or given.projection else None,
     )
     transform = _agree(
