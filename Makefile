@@ -37,7 +37,7 @@ system:
 .venv/installed: requirements.lock pyproject.toml .python-version $(UV)
 	@$(UV) venv --quiet --allow-existing .venv
 	@$(UV) pip install --quiet --require-hashes --requirement requirements.lock
-	@$(UV) pip install --quiet --no-deps --editable .
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(UV):
