@@ -129,10 +129,10 @@ def _has_postgis(folder: Path) -> bool:
 
 
 def _launcher(folder: Path) -> list[str]:
-    """Return the words before a command that make it run as an unprivileged user, if we are root."""
+    """Return the words before a command that make it end with this process and, if we are root, run unprivileged."""
     folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() != 0:
-        return []
+        return ["setpriv", "--pdeathsig=INT"] if shutil.which("setpriv") else []
     try:
         user = pwd.getpwnam("postgres")
     except KeyError:
