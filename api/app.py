@@ -17,7 +17,6 @@ from stac_fastapi.api.models import (
 )
 from stac_fastapi.extensions import TransactionExtension
 from stac_fastapi.pgstac.config import Settings
-from stac_fastapi.pgstac.types.search import PgstacSearch
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -25,7 +24,7 @@ from api import assets, health, uploads
 from api.errors import add_error_handlers
 from api.lifespan import lifespan
 from api.middleware import ForwardedPrefixMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
-from api.stac.client import CatalogClient
+from api.stac.client import CatalogClient, SearchBody
 from api.stac.extensions import extensions
 from api.stac.transactions import TransactionsClient
 from stac_ingest.database.cluster import address_of
@@ -97,7 +96,7 @@ def _add_stac_api(app: FastAPI, settings: ApiSettings) -> None:
         docs_url="/api.html",
     )
     offered = extensions(stac_settings)
-    search_model = create_post_request_model(offered.search, base_model=PgstacSearch)
+    search_model = create_post_request_model(offered.search, base_model=SearchBody)
     collection_search = offered.collection_search
     StacApi(
         app=app,

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -27,10 +28,17 @@ logger = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
 RETRY_SECONDS = "5"
 
+_SENTENCES = {
+    404: "There is nothing at this address; `/api.html` lists those that there are.",
+    405: "This address does not take requests of this method; the header `Allow` lists those that it takes.",
+}
+"""What Starlette leaves unsaid."""
+_TOO_DEEP = "Expected JSON that does not nest so deeply."
 _UNAVAILABLE = "The database cannot be reached at the moment; try again in a few seconds."
 
 STATUS_AND_CODE: dict[type[Exception], tuple[int, str | None]] = {
     AttributeValidationError: (422, "INVALID_ATTRIBUTE"),
+    json.JSONDecodeError: (400, "INVALID_PARAMETER"),
     stac_errors.NotFoundError: (404, "NOT_FOUND"),
     stac_errors.ConflictError: (409, "CONFLICT"),
     stac_errors.InvalidQueryParameter: (400, "INVALID_PARAMETER"),
@@ -77,6 +85,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _handler(_http))
     for error, (status, code) in STATUS_AND_CODE.items():
         app.add_exception_handler(error, _handler(_unavailable if code is None else _listed(status, code)))
+    app.add_exception_handler(RecursionError, _handler(_too_deep))
     app.add_exception_handler(Exception, _handler(_unforeseen))
 
 
@@ -99,7 +108,9 @@ def _malformed(error: RequestValidationError) -> Response:
 def _http(error: HTTPException) -> Response:
     codes = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 400: "INVALID_PARAMETER"}
     headers = dict(error.headers) if error.headers else None
-    return problem(error.status_code, codes.get(error.status_code, "ERROR"), str(error.detail), headers)
+    unsaid = str(error.detail) == HTTPStatus(error.status_code).phrase
+    detail = _SENTENCES.get(error.status_code, error.detail) if unsaid else error.detail
+    return problem(error.status_code, codes.get(error.status_code, "ERROR"), str(detail), headers)
 
 
 def _listed(status: int, code: str) -> Callable[[Exception], Response]:
@@ -108,6 +119,10 @@ def _listed(status: int, code: str) -> Callable[[Exception], Response]:
         return problem(status, code, text)
 
     return answer
+
+
+def _too_deep(error: RecursionError) -> Response:
+    return problem(400, "INVALID_REQUEST", _TOO_DEEP)
 
 
 def _unavailable(error: Exception) -> Response:

@@ -14,7 +14,7 @@ from api.errors import problem
 from stac_ingest.stac import SCHEMA, SCHEMA_PATH
 
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
 
 class WriteKeyMiddleware:

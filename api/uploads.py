@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from stac_fastapi.types.requests import get_base_url
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from api.bodies import require_storable
 from stac_ingest import catalog
 from stac_ingest.database import Pool
 from stac_ingest.errors import RequestError
@@ -25,7 +26,7 @@ from stac_ingest.models.values import describe
 from stac_ingest.pipeline import staging_key
 from stac_ingest.stac import bands_from_collection
 from stac_ingest.storage import STAGING, Store
-from stac_ingest.uploads import Uploads
+from stac_ingest.uploads import ExpectedFile, Uploads
 
 router = APIRouter(tags=["Uploads"])
 
@@ -69,11 +70,13 @@ async def _upload_request(request: Request, collection_id: str) -> UploadRequest
             raise RequestError(
                 400, "ID_MISMATCH", f"Expected product_id {collection_id!r} of the address, found {named!r}."
             )
-        return UploadRequest.model_validate(sent)
+        asked = UploadRequest.model_validate(sent)
+        require_storable(sent)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RequestError(400, "INVALID_REQUEST", f"Expected a JSON object, found something else: {error}.") from error
     except ValidationError as error:
         raise RequestError(422, "INVALID_UPLOAD", f"The upload cannot be opened: {describe(error)}.") from error
+    return asked
 
 
 def _require_fitting_files(asked: UploadRequest, layout: Layout, collection_id: str) -> None:
@@ -98,31 +101,34 @@ async def send_file(upload_id: str, index: int, request: Request) -> dict[str, A
     Sending a file again replaces it, until the upload is submitted.
     """
     expected = await _uploads(request).expected(upload_id, index)
-    digest = _content_digest(request)
     largest: int = request.app.state.max_file_bytes
-    written = await _store(request).write(
-        staging_key(upload_id, index), _limited(request.stream(), expected.size, largest, expected.name)
-    )
-    if digest is not None and written.sha256 != digest:
-        raise RequestError(
-            422,
-            "CHECKSUM_MISMATCH",
-            f"Expected {expected.name!r} with the SHA-256 {digest}, found {written.sha256}; send the file again.",
-        )
+    chunks = _checked(request.stream(), expected, _content_digest(request), largest)
+    written = await _store(request).write(staging_key(upload_id, index), chunks)
     await _uploads(request).receive(upload_id, index, size=written.size, sha256=written.sha256)
     return {"index": index, "size": written.size, "sha256": written.sha256}
 
 
-async def _limited(chunks: AsyncIterator[bytes], expected: int | None, largest: int, name: str) -> AsyncIterator[bytes]:
-    size = 0
+async def _checked(
+    chunks: AsyncIterator[bytes], expected: ExpectedFile, digest: str | None, largest: int
+) -> AsyncIterator[bytes]:
+    """Yield what arrives; an error at its end keeps the store from taking it, and from replacing what it has."""
+    name, size, found = expected.name, 0, hashlib.sha256()
     async for chunk in chunks:
         size += len(chunk)
         if size > largest:
             raise RequestError(413, "FILE_TOO_LARGE", f"Expected at most {largest} bytes for {name!r}, found more.")
+        if digest is not None:
+            await asyncio.to_thread(found.update, chunk)
         yield chunk
-    if expected is not None and size != expected:
+    if expected.size is not None and size != expected.size:
         raise RequestError(
-            422, "SIZE_MISMATCH", f"Expected {expected} bytes for {name!r}, found {size}; send the file again."
+            422, "SIZE_MISMATCH", f"Expected {expected.size} bytes for {name!r}, found {size}; send the file again."
+        )
+    if digest is not None and found.hexdigest() != digest:
+        raise RequestError(
+            422,
+            "CHECKSUM_MISMATCH",
+            f"Expected {name!r} with the SHA-256 {digest}, found {found.hexdigest()}; send the file again.",
         )
 
 

@@ -31,10 +31,10 @@ class Expression:
     """A condition; combine them with `&`, `|` and `~`."""
 
     def __and__(self, other: Expression) -> Expression:
-        return Combination("and", (self, other))
+        return _joined("and", self, other)
 
     def __or__(self, other: Expression) -> Expression:
-        return Combination("or", (self, other))
+        return _joined("or", self, other)
 
     def __invert__(self) -> Expression:
         return Combination("not", (self,))
@@ -67,6 +67,14 @@ class Combination(Expression):
         return {"op": self.operator, "args": [part.to_cql2(fields) for part in self.parts]}
 
 
+def _joined(operator: str, *sides: Expression) -> Combination:
+    # Side by side, not one inside the other: a hundred tags joined in a loop would nest a hundred deep.
+    parts: list[Expression] = []
+    for side in sides:
+        parts += side.parts if isinstance(side, Combination) and side.operator == operator else (side,)
+    return Combination(operator, tuple(parts))
+
+
 @dataclass(frozen=True)
 class Comparison(Expression):
     """One attribute against a value."""
@@ -83,10 +91,10 @@ class Comparison(Expression):
         stored = {"property": name}
         if self.operator == "isNull":
             return {"op": "isNull", "args": [stored]}
-        if self.operator == "like":
-            return {"op": "like", "args": [stored, self.value]}
         if self.attribute in LISTS:
             return self._on_list(stored)
+        if self.operator == "like":
+            return {"op": "like", "args": [stored, self.value]}
         if self.operator == "in":
             return {"op": "in", "args": [stored, [_literal(value, write) for value in self.value]]}
         return {"op": self.operator, "args": [stored, _literal(self.value, write)]}

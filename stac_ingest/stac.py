@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -106,13 +106,14 @@ def _without_empty(value: Json) -> Json:
 
 def product_from_collection(collection: Json) -> Product:
     """Return the product that a Collection describes, whoever made it."""
-    known = collection.get("ingest:product", {})
+    ours = "ingest:product" in collection
+    known = collection.get("ingest:product") or {}
     return Product.check(
         {
             **known,
             "id": collection["id"],
             "name": collection.get("title"),
-            "description": known.get("description", collection.get("description") if not known else None),
+            "description": known.get("description") if ours else collection.get("description"),
             "tags": collection.get("keywords") or [],
             "license": collection.get("license", "other"),
             "created": collection.get("created"),
@@ -304,7 +305,9 @@ def item_with_image(item: Json, image: Image) -> Json:
         "assets": item.get("assets", {}),
         "links": item.get("links", []),
     }
-    if changed["geometry"] != item.get("geometry") or "bbox" not in item:
+    if changed["geometry"] is None:
+        changed.pop("bbox", None)
+    elif changed["geometry"] != item.get("geometry") or "bbox" not in item:
         changed["bbox"] = bbox_of(changed["geometry"])
     return with_extensions(changed)
 
@@ -317,6 +320,7 @@ def image_from_item(item: Json) -> Image:
         for row in PROPERTIES
         if properties.get(row.name) is not None
     }  # fmt: skip
+    attributes.setdefault("acquired", properties.get("start_datetime"))  # STAC allows a range without a datetime
     data = [asset for _, asset in data_assets(item)]
     placed = {**properties, **(data[0] if data else {})}
     if (transform := placed.get("proj:transform")) is not None:
@@ -452,9 +456,8 @@ def sha256_multihash(digest: str) -> str:
 
 def bbox_of(geometry: Json) -> list[float]:
     """Return [west, south, east, north]; west > east where it is split at the antimeridian (RFC 7946 section 5.2)."""
-    parts = geometry["coordinates"] if geometry["type"].startswith("Multi") else [geometry["coordinates"]]
     boxes = []
-    for part in parts:
+    for part in _parts_of(geometry):
         xs, ys = zip(*positions(part), strict=True)
         boxes.append((min(xs), min(ys), max(xs), max(ys)))
     south, north = min(box[1] for box in boxes), max(box[3] for box in boxes)
@@ -467,6 +470,15 @@ def bbox_of(geometry: Json) -> list[float]:
         if west > east:
             return [west, south, east, north]
     return [min(box[0] for box in boxes), south, max(box[2] for box in boxes), north]
+
+
+def _parts_of(geometry: Json) -> Iterator[Any]:
+    if geometry["type"] == "GeometryCollection":
+        yield from chain.from_iterable(map(_parts_of, geometry["geometries"]))
+    elif geometry["type"].startswith("Multi"):
+        yield from geometry["coordinates"]
+    else:
+        yield geometry["coordinates"]
 
 
 def positions(coordinates: Any) -> Iterable[tuple[float, float]]:

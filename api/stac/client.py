@@ -6,6 +6,7 @@ from typing import Any
 
 import attr
 from fastapi import Request
+from pydantic import model_validator
 from stac_fastapi.pgstac.core import CoreCrudClient
 from stac_fastapi.pgstac.extensions.filter import FiltersClient
 from stac_fastapi.pgstac.types.search import PgstacSearch
@@ -66,8 +67,21 @@ class CatalogClient(CoreCrudClient):  # type: ignore[misc]
         if filter_query:
             base_args["filter"] = cql2.parse(filter_query, filter_lang)
             base_args["filter_lang"] = "cql2-json"
+        if fields := kwargs.pop("fields", None):
+            kwargs["fields"] = [field for field in fields if field.strip("+-")]
         cleaned: dict[str, Any] = super()._clean_search_args(base_args, **kwargs)
         return cleaned
+
+
+class SearchBody(PgstacSearch):  # type: ignore[misc]
+    """A search by POST."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_object(cls, sent: object) -> object:
+        if not isinstance(sent, dict):
+            raise ValueError("expected a JSON object")
+        return sent
 
 
 def _with_filter(search: PgstacSearch) -> PgstacSearch:

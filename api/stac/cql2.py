@@ -124,7 +124,10 @@ def _check_condition(tree: Expression, depth: int) -> None:
     operator = _operator(tree)
     if operator not in _PREDICATES:
         raise _invalid(f"expected a condition, found {_shown(tree)}")
-    for argument in _arguments(tree, _PREDICATES[operator]):
+    arguments = _arguments(tree, _PREDICATES[operator])
+    if operator == "in" and arguments[1] == []:
+        raise _invalid("expected at least one value after IN")
+    for argument in arguments:
         if operator in _LOGICAL:
             _check_condition(argument, _deeper(depth))
         else:

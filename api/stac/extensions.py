@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import attr
-from pydantic import BaseModel, Field
+from pydantic import Field
 from stac_fastapi.extensions import (
     CollectionSearchFilterExtension,
     ItemCollectionFilterExtension,
+    SearchFilterExtension,
 )
-from stac_fastapi.extensions import SearchFilterExtension as StockSearchFilterExtension
 from stac_fastapi.extensions.filter.filter import FilterConformanceClasses as Filter
 from stac_fastapi.extensions.filter.request import FilterExtensionPostRequest, FilterLang
 from stac_fastapi.extensions.sort import (
@@ -43,23 +42,18 @@ class FilterBody(FilterExtensionPostRequest):  # type: ignore[misc]
     )
 
 
-@attr.s
-class SearchFilterExtension(StockSearchFilterExtension):  # type: ignore[misc]
-    """The Filter extension with our body. stac-fastapi looks extensions up by the names of their classes."""
-
-    POST: type[BaseModel] = FilterBody
-
-
 def extensions(settings: Settings) -> Extensions:
     """Return search, collection search and item paging with filters, sorting, fields and queries.
 
     pystac-client 0.9 knows the Sort extension only by its class of version 1.0.0, so both versions are named.
     """
     client = QueryablesClient()
+    search_filter = SearchFilterExtension(client=client, conformance_classes=[Filter.FILTER, Filter.SEARCH, *_CQL2])
+    search_filter.POST = FilterBody
     return Extensions(
         settings=settings,
         search_map={
-            "filter": SearchFilterExtension(client=client, conformance_classes=[Filter.FILTER, Filter.SEARCH, *_CQL2]),
+            "filter": search_filter,
             "sort": SearchSortExtension(
                 conformance_classes=[
                     "https://api.stacspec.org/v1.0.0/item-search#sort",

@@ -9,7 +9,7 @@ import attr
 import jsonpatch
 from fastapi import Request
 from json_merge_patch import merge
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 from stac_fastapi.extensions.transaction import AsyncBaseTransactionsClient
 from stac_fastapi.extensions.transaction.request import PatchOperation
 from stac_fastapi.pgstac.models.links import CollectionLinks, ItemLinks
@@ -17,14 +17,31 @@ from stac_fastapi.types.requests import get_base_url
 from stac_pydantic import Collection, Item, ItemCollection
 from starlette.responses import JSONResponse, Response
 
+from api.bodies import require_storable
 from stac_ingest import catalog
 from stac_ingest.database import Pool
 from stac_ingest.errors import AttributeValidationError, RequestError
 from stac_ingest.models.bands import Layout
-from stac_ingest.models.values import check_name, check_product_id
+from stac_ingest.models.values import check_name, check_product_id, describe
 from stac_ingest.stac import SCHEMA, SCHEMA_PATH, Json, bands_from_collection, product_from_collection
 
 Patch = BaseModel | list[PatchOperation]
+
+
+class AssetReadByUs(BaseModel):
+    """What we read of an asset of a Collection."""
+
+    bands: list[Json] = []
+
+
+class ReadByUs(BaseModel):
+    """What we read of a Collection, as far as STAC's own models do not check it."""
+
+    properties: Json = {}
+    assets: dict[str, AssetReadByUs] = {}
+    item_assets: dict[str, AssetReadByUs] = {}
+    product: Json = Field({}, alias="ingest:product")
+    bands: list[Json] = Field([], alias="ingest:bands")
 
 
 @attr.s
@@ -60,7 +77,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
         async with _pool(request).connection() as connection:
             await catalog.get_collection(connection, collection_id, lock=True)
             before = await catalog.get_item(connection, collection_id, item_id)
-            changed = _checked_item(_patched(before, patch, request), collection_id, item_id)
+            changed = _checked_item(await _patched(before, Item, request), collection_id, item_id)
             await catalog.upsert_items(connection, collection_id, [changed])
         return await _item_with_links(changed, request)
 
@@ -91,7 +108,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
         """Change a part of a Collection, by JSON Merge Patch or JSON Patch."""
         async with _pool(request).connection() as connection:
             before = await catalog.get_collection(connection, collection_id, lock=True)
-            changed = _checked_collection(_patched(before, patch, request), collection_id)
+            changed = _checked_collection(await _patched(before, Collection, request), collection_id)
             stored = await catalog.update_collection(connection, changed)
         return await _collection_with_links(stored, request)
 
@@ -107,10 +124,14 @@ def _pool(request: Request) -> Pool:
     return pool
 
 
-def _received(stac: BaseModel, request: Request) -> Json:
+def _received(stac: BaseModel | None, request: Request) -> Json:
     """Return what was sent, with the addresses of our own assets and schema as the catalog records them."""
-    received: Json = _as_stored(stac.model_dump(mode="json", exclude_unset=True, by_alias=True), request)
-    return received
+    if stac is None:
+        raise RequestError(400, "INVALID_REQUEST", "Expected a JSON object, found an empty body.")
+    received: Json = stac.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    require_storable(received)
+    stored: Json = _as_stored(received, request)
+    return stored
 
 
 def _as_stored(value: Any, request: Request) -> Any:
@@ -128,15 +149,20 @@ def _as_stored(value: Any, request: Request) -> Any:
     return stored(value)
 
 
-def _patched(before: Json, patch: Patch, request: Request) -> Json:
-    if not isinstance(patch, list):
-        merged: Json = merge(before, _received(patch, request))
-        return merged
-    operations = [_received(operation, request) for operation in patch]
+async def _patched(before: Json, kind: type[BaseModel], request: Request) -> Json:
+    # The body as it was sent: the models of stac-fastapi leave out what STAC does not define.
+    patch = await request.json()
+    require_storable(patch)
+    patch = _as_stored(patch, request)
     try:
-        changed: Json = jsonpatch.JsonPatch(operations).apply(before)
+        changed: Json = jsonpatch.JsonPatch(patch).apply(before) if isinstance(patch, list) else merge(before, patch)
+        kind.model_validate(changed)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         raise RequestError(400, "INVALID_PATCH", f"The patch does not fit what is there: {error}.") from error
+    except ValidationError as error:
+        raise RequestError(
+            400, "INVALID_PATCH", f"The patch leaves nothing valid behind: {describe(error)}."
+        ) from error
     return changed
 
 
@@ -163,12 +189,16 @@ def _checked_collection(collection: Json, collection_id: str | None) -> Json:
             "ID_MISMATCH",
             f"Expected the id {collection_id!r} of the address, found {collection['id']!r} in the collection.",
         )
-    if "ingest:bands" in collection:
-        try:
+    collection = {key: value for key, value in collection.items() if value is not None}
+    try:
+        ReadByUs.model_validate(collection)
+        if collection.keys() & {"ingest:bands", "ingest:product"}:
             product_from_collection(collection)
             Layout.of(bands_from_collection(collection))
-        except AttributeValidationError as error:
-            raise RequestError(422, "INVALID_PRODUCT", str(error)) from error
+    except ValidationError as error:
+        raise RequestError(422, "INVALID_PRODUCT", f"The collection is not as expected: {describe(error)}.") from error
+    except AttributeValidationError as error:
+        raise RequestError(422, "INVALID_PRODUCT", str(error)) from error
     return collection
 
 

@@ -198,8 +198,8 @@ class Image(CatalogObject[ImageValue]):
     ) -> ImageUpload:
         """Upload image files; the image is in the catalog when the upload has succeeded.
 
-        `geotrans` and `cs_code` or `projection` say where the pixels lie if the files do not; where files say it too, they
-        must agree.
+        `geotrans` and `cs_code` or `projection` say where the pixels lie if the files do not; where files say it too,
+        they must agree.
 
         Args:
             files: Path or open file of a GeoTIFF, JPEG, PNG or JPEG 2000, or several in the order of the bands'

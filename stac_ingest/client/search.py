@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stac_ingest import stac
 from stac_ingest.client.connection import Client
-from stac_ingest.filters import Combination, Expression, Field
+from stac_ingest.filters import Expression, Field
 
 if TYPE_CHECKING:
     from stac_ingest.client.image import Image
@@ -33,7 +33,7 @@ class ImageSearch:
 
     def filter(self, expression: Expression) -> ImageSearch:
         """Return the search for images that meet `expression` too."""
-        both = expression if self.expression is None else Combination("and", (self.expression, expression))
+        both = expression if self.expression is None else self.expression & expression
         return replace(self, expression=both)
 
     def sort(self, field: str, ascending: bool = True) -> ImageSearch:

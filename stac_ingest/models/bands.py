@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from stac_ingest.errors import AttributeValidationError
 from stac_ingest.models.enums import BandType, Colormap, DataType, OverviewResampler
-from stac_ingest.models.values import AnyResolution, Name, Nodata, Tags, Value, describe
+from stac_ingest.models.values import AnyResolution, JsonObject, Name, Nodata, Tags, Value, describe
 
 RESERVED_ASSETS = frozenset(("data", "thumbnail", "overview"))
 Range = tuple[float, float]
@@ -30,7 +30,7 @@ class Band(Value):
     """What the values are; implied by the class."""
     description: str | None = None
     tags: Tags = []
-    extra_properties: dict[str, Any] = {}
+    extra_properties: JsonObject = {}
     data_type: DataType | None = None
     """Type of the pixels; an upload whose pixels have another type is refused."""
     nodata: Nodata | None = None

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from stac_ingest.models.enums import StorageState
-from stac_ingest.models.values import Name, ProductId, Tags, Timestamp, Value
+from stac_ingest.models.values import JsonObject, Name, ProductId, Tags, Timestamp, Value
 
 Geotransform = tuple[float, float, float, float, float, float]
 """GDAL's order: (x of the corner, dx, rx, y of the corner, ry, dy)."""
 
 
+_DEPTHS = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
+"""Type of a GeoJSON geometry -> how deep its positions lie in lists."""
+
+
 def _plain_geometry(value: object) -> object:
     return getattr(value, "__geo_interface__", value)
+
+
+def _check_geometry(geometry: dict[str, Any]) -> dict[str, Any]:
+    depth = _DEPTHS.get(str(geometry.get("type")))
+    if geometry.get("type") == "GeometryCollection" and isinstance(geometry.get("geometries"), list | tuple):
+        return {**geometry, "geometries": [_check_geometry(dict(part)) for part in geometry["geometries"]]}
+    if depth is None:
+        raise ValueError(f"expected a GeoJSON geometry of one of the types {', '.join(_DEPTHS)}")
+    if not _holds_positions(geometry.get("coordinates"), depth):
+        raise ValueError(f"expected the coordinates of a GeoJSON {geometry['type']}, as [longitude, latitude]")
+    return geometry
+
+
+def _holds_positions(coordinates: object, depth: int) -> bool:
+    if not isinstance(coordinates, list | tuple):
+        return False
+    if depth:
+        return bool(coordinates) and all(_holds_positions(inner, depth - 1) for inner in coordinates)
+    return len(coordinates) >= 2 and all(_is_finite(x) for x in coordinates)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+Geometry = Annotated[dict[str, Any], BeforeValidator(_plain_geometry), AfterValidator(_check_geometry)]
 
 
 class File(Value):
@@ -38,10 +69,9 @@ class Image(Value):
     acquired_end: Timestamp | None = None
     published: Timestamp | None = None
     tags: Annotated[Tags, Field(max_length=32)] = []
-    extra_properties: dict[str, Any] = {}
-    """Any JSON values, for the team's own use."""
+    extra_properties: JsonObject = {}
     storage_state: StorageState = StorageState.AVAILABLE
-    geometry: Annotated[dict[str, Any], BeforeValidator(_plain_geometry)] | None = None
+    geometry: Geometry | None = None
     """GeoJSON footprint in WGS 84; unset: taken from the valid pixels."""
     files: list[File] = []
     cs_code: Annotated[str, Field(pattern=r"^[A-Za-z]+:\w+$")] | None = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from stac_ingest.models.values import ProductId, Tags, Timestamp, Value
+from stac_ingest.models.values import JsonObject, ProductId, Tags, Timestamp, Value
 
 
 class Product(Value):
@@ -17,7 +17,7 @@ class Product(Value):
     """Shown to people; unset: the id."""
     description: Annotated[str, StringConstraints(max_length=80_000)] | None = None
     tags: Annotated[Tags, Field(max_length=32)] = []
-    extra_properties: dict[str, Any] = {}
+    extra_properties: JsonObject = {}
     license: str = "other"
     """An SPDX identifier, or `other`."""
     start_datetime: Timestamp | None = None

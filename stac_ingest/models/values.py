@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from datetime import UTC, datetime
@@ -29,7 +30,9 @@ _UNITS = {
 class Value(BaseModel):
     """A frozen value; an attribute that it does not know, or cannot hold, is an error that names it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings", use_attribute_docstrings=True
+    )
 
     @classmethod
     def check(cls, attributes: object) -> Self:
@@ -62,7 +65,10 @@ def describe(error: ValidationError) -> str:
 
 
 def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("expected a moment between the years 1 and 9999 in UTC") from error
 
 
 Timestamp = Annotated[datetime, AfterValidator(_utc)]
@@ -105,6 +111,18 @@ Nodata = Annotated[
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=1000, strict=True)]
 Tags = Annotated[list[Tag], BeforeValidator(lambda v: list(v) if isinstance(v, tuple | set) else v)]
+
+
+def _json_object(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"expected values that JSON can hold: {error}") from error
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_json_object)]
+"""Any JSON values by name, for the team's own use."""
 
 
 def make_valid_name(text: str) -> str:

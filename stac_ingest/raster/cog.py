@@ -28,7 +28,7 @@ from stac_ingest.models.bands import FileLayout
 from stac_ingest.models.enums import DataType, OverviewResampler
 from stac_ingest.models.raster import Raster, RasterBand
 from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
-from stac_ingest.raster.source import Header, Place, Source, out_of_memory, storable_nodata
+from stac_ingest.raster.source import Header, Place, Source, storable_nodata
 from stac_ingest.stac import METRES_PER_DEGREE
 
 BLOCK = 512
@@ -208,11 +208,12 @@ def write_cog(
 
 @contextmanager
 def _room_for(path: Path) -> Iterator[None]:
-    """Say why `path` could not be written; of a full disk GDAL tells only that some part of the file is wrong."""
+    """Tell a want of memory or disk from other faults; of a full disk GDAL says only that the file is wrong."""
     try:
         yield
     except (RasterioError, CPLE_BaseError) as error:
-        if out_of_memory(str(error.__cause__ or error)):
+        reason = str(error.__cause__ or error).lower()
+        if "cannot allocate" in reason or "out of memory" in reason:
             raise MemoryError(str(error)) from error
         if shutil.disk_usage(path.parent).free < LITTLE_SPACE:
             raise UploadError(

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import antimeridian
 import numpy as np
 import rasterio.warp
 import shapely
@@ -27,7 +26,7 @@ from stac_ingest.raster.measure import CoarseMask, Mask, any_valid
 from stac_ingest.raster.source import Place
 
 MAX_VERTICES = 500
-POINTS_PER_SIDE = 64
+POINTS_PER_SIDE = 256
 DECIMALS = 7  # about a centimetre
 _WGS84 = CRS.from_epsg(4326)
 
@@ -67,23 +66,54 @@ def to_wgs84(pixel_outline: BaseGeometry, place: Place, name: str) -> BaseGeomet
     """
     west, south, east, north = pixel_outline.bounds
     dense = shapely.segmentize(pixel_outline, max(east - west, north - south) / POINTS_PER_SIDE)
-    on_globe = shapely.transform(dense, lambda xy: _lonlat(xy, place, name))
-    tolerance = max(on_globe.bounds[2] - on_globe.bounds[0], on_globe.bounds[3] - on_globe.bounds[1]) / 20_000
-    if on_globe.bounds[2] - on_globe.bounds[0] >= 360 and place.crs.is_geographic:
-        _, low, _, high = on_globe.bounds
-        split: BaseGeometry = shapely.box(-180, low, 180, high)
-    else:
-        split = shapely.union_all([_split(part) for part in shapely.get_parts(on_globe)])
-    tidy = shapely.make_valid(shapely.simplify(split, tolerance))
-    tidy = shapely.set_precision(tidy, 10**-DECIMALS) if not tidy.is_empty else tidy
-    polygons = [part for part in shapely.get_parts(tidy) if part.geom_type == "Polygon" and part.area > 0]
-    if not polygons:
-        return split
+    split = shapely.union_all([_polygon_on_globe(polygon, place, name) for polygon in _polygons_of(dense)])
+    polygons = _polygons_of(shapely.set_precision(split, 10**-DECIMALS)) or _polygons_of(split)
     return shapely.orient_polygons(polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons))
 
 
-def _split(polygon: BaseGeometry) -> BaseGeometry:
-    return antimeridian.fix_polygon(shapely.orient_polygons(polygon), fix_winding=False)
+def _polygons_of(geometry: BaseGeometry) -> list[BaseGeometry]:
+    parts = (inner for part in shapely.get_parts(geometry) for inner in shapely.get_parts(part))
+    return [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
+
+
+def _polygon_on_globe(polygon: BaseGeometry, place: Place, name: str) -> BaseGeometry:
+    west, south, east, north = polygon.bounds
+    steps = max(20_000, 4 * max(east - west, north - south))
+    exterior, *holes = (
+        _split(_unwrapped(np.asarray(ring.coords)[:-1], place, name), steps)
+        for ring in (polygon.exterior, *polygon.interiors)
+    )
+    return shapely.difference(exterior, shapely.union_all(holes)) if holes else exterior
+
+
+def _unwrapped(ring: Any, place: Place, name: str) -> Any:
+    """Return an open ring of pixels as longitudes and latitudes that go on beyond 180 degrees instead of jumping.
+
+    A ring around a pole makes a whole turn, and goes back along the pole.
+    """
+    lon, lat = _lonlat(np.vstack([ring, ring[:1]]), place, name).T
+    lon = np.unwrap(lon, period=360)
+    if abs(lon[-1] - lon[0]) > 180:
+        pole = math.copysign(90, lat.mean())
+        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
+    return np.column_stack([lon, lat])
+
+
+def _split(unwrapped: Any, steps: float) -> BaseGeometry:
+    """Return the polygon of an unwrapped ring, each part of it moved into -180 to 180 degrees.
+
+    Points that lie on a line are left out, as far as that moves the line by less than one of `steps` along its extent.
+    """
+    ring = shapely.Polygon(unwrapped)
+    west, south, east, north = ring.bounds
+    polygon = shapely.make_valid(shapely.simplify(ring, max(east - west, north - south) / steps))
+    return shapely.union_all([
+        shapely.transform(
+            shapely.intersection(polygon, shapely.box(turn - 180, -90, turn + 180, 90)),
+            lambda xy, turn=turn: xy - (turn, 0),
+        )
+        for turn in range(360 * math.floor((west + 180) / 360), math.ceil(east + 180), 360)
+    ])  # fmt: skip
 
 
 def _lonlat(xy: Any, place: Place, name: str) -> Any:
@@ -111,7 +141,10 @@ def _outside(name: str, place: Place) -> UploadError:
 def union(outlines: Iterable[BaseGeometry]) -> dict[str, Any]:
     """Return several outlines as one GeoJSON geometry."""
     together = shapely.union_all(list(outlines))
-    geometry: dict[str, Any] = shapely.geometry.mapping(shapely.orient_polygons(together))
+    snapped = shapely.set_precision(together, 10**-DECIMALS)
+    polygons = _polygons_of(snapped) or _polygons_of(together)
+    oriented = shapely.orient_polygons(polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons))
+    geometry: dict[str, Any] = shapely.geometry.mapping(oriented)
     return {"type": geometry["type"], "coordinates": _rounded(geometry["coordinates"])}
 
 

@@ -45,8 +45,9 @@ class BandTally:
         if not values.size:
             return
         wide = values.astype("float64")
-        mean = float(wide.mean())
-        squares = float(np.square(wide - mean).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # then there are no statistics
+            mean = float(wide.mean())
+            squares = float(np.square(wide - mean).sum())
         total = self.count + wide.size
         shift = mean - self.mean
         self.squares += squares + shift * shift * self.count * wide.size / total

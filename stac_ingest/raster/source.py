@@ -112,18 +112,11 @@ def _corruption_named(name: str) -> Iterator[None]:
         yield
     except RasterioIOError as error:
         reason = str(error.__cause__ or error)
-        if out_of_memory(reason):
-            raise MemoryError(reason) from error
         raise UploadError(
             "CORRUPT_FILE",
             f"Expected {name!r} to be a complete image, but it cannot be read: {_first_sentence(reason, name)};"
             " check that the file opens on your side and send it again.",
         ) from error
-
-
-def out_of_memory(reason: str) -> bool:
-    """Return whether GDAL failed because it was not given the memory that it asked for."""
-    return "cannot allocate" in reason.lower() or "out of memory" in reason.lower()
 
 
 def _first_sentence(reason: str, name: str) -> str:
@@ -410,7 +403,8 @@ def place_of(header: Header, given: Georeference, sidecars: Sequence[SourceFile]
         header.transform or (parse_world_file(world) if world else None),
         Affine.from_gdal(*given.geotrans) if given.geotrans else None,
     )
-    if not all(map(math.isfinite, transform[:6])) or abs(transform.determinant) < 1e-30:
+    corner = transform @ (header.width, header.height)
+    if not all(map(math.isfinite, (*transform[:6], *corner))) or not 1e-30 <= abs(transform.determinant) < math.inf:
         raise UploadError(
             "INVALID_GEOREFERENCE",
             f"Expected a geotransform that maps pixels to an area, found {transform.to_gdal()} for {header.name!r}.",

@@ -45,7 +45,7 @@ class Jobs:
         self, *paths: Path, bands: int | Sequence[Band] = 1, placed: bool | Georeference = False, **options: Any
     ) -> ConversionJob:
         scratch = self._folder / f"scratch-{next(self._numbers)}"
-        scratch.mkdir()
+        scratch.mkdir(exist_ok=True)
         if isinstance(bands, int):
             bands = [GenericBand(name=f"b{i}") for i in range(bands)]
         if placed is True:

@@ -141,8 +141,11 @@ def test_sizes_that_no_block_divides(run: Run, write_tiff: WriteTiff, noise: Noi
     for image, raster, size in zip(images, conversion.rasters, sizes, strict=True):
         assert_same_bits(read(raster), image)
         assert raster.shape == size
-        assert_strict_cog(raster)
+        if size != (700, 1):
+            assert_strict_cog(raster)
     assert [raster.overviews for raster in conversion.rasters] == [(), (2,), (2,), (2,), (), (2, 4)]
+    # rasterio tells the decimation by the width alone, which is 1 at every level; there is no other fault.
+    assert cog_validate(conversion.rasters[2].path, quiet=True)[1] == ["Invalid Decimation 1 for overview level 0"]
 
 
 def test_a_rotated_transform_is_kept(run: Run, write_tiff: WriteTiff, noise: Noise) -> None:
@@ -180,7 +183,7 @@ def test_a_coordinate_system_without_a_code_is_kept(run: Run, save_array: SaveAr
         raster = conversion.rasters[0]
         with rasterio.open(raster.path) as cog:
             assert cog.crs.to_dict()["proj"] == rasterio.crs.CRS.from_string(projection).to_dict()["proj"]
-        assert raster.code is None
+        assert raster.code == ("EPSG:5070" if projection is albers else None)
         assert rasterio.crs.CRS.from_wkt(raster.wkt2) == rasterio.crs.CRS.from_string(projection)
 
 
@@ -273,6 +276,26 @@ def test_nodata_is_kept_or_taken_from_the_bands(run: Run, write_tiff: WriteTiff,
     assert any("file_wins.tif" in note and "5" in note and "6" in note for note in conversion.warnings)
 
 
+def test_nodata_that_no_float64_holds_is_kept_as_a_mask(run: Run, write_tiff: WriteTiff) -> None:
+    written = b"-9.2233720368547758e+18"  # what rasterio makes of it, and GDAL then reads as -9
+    paths = []
+    for nodata in (-(2**63), 2**53 + 1):
+        path = write_tiff(f"{nodata}.tif", np.array([[[5, nodata, -9, 8]]]), nodata=-(2**63))
+        assert written in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(written, b"%d" % nodata + bytes(len(written) - len(str(nodata)))))
+        paths.append(path)
+
+    conversion = run(*paths, bands=one_per_file(2))
+
+    for path, raster in zip(paths, conversion.rasters, strict=True):
+        assert_same_bits(read(raster), decoded(path))
+        np.testing.assert_array_equal(read_mask(raster), [[True, False, True, True]])
+        assert raster.bands[0].nodata is None
+        assert raster.bands[0].statistics is not None
+        assert raster.bands[0].statistics.minimum == -9
+        assert raster.bands[0].statistics.valid_percent == 75
+
+
 def test_bands_that_all_declare_nan_share_it(run: Run, save_array: SaveArray) -> None:
     path = save_array("a", np.ones((3, 20, 30), "float32"))
     bands = [GenericBand(name=name, nodata=float("nan")) for name in "abc"]
@@ -297,7 +320,7 @@ def test_masks_of_arrays(run: Run, save_array: SaveArray, noise: Noise) -> None:
         (save_array("different_impossible", ints, mask=each), 0),
         (save_array("different_float", floats, mask=each), np.nan),
         (save_array("different_full", np.where(each, 9, ints + 1).astype("uint8"), mask=each), 0),
-        (save_array("different_int64", ints.astype("int64"), mask=each), np.iinfo("int64").min),
+        (save_array("different_int64", ints.astype("int64"), mask=each), -(2**53) + 1),
         (save_array("different_big_endian", ints.astype(">u2"), mask=each), 0),
     ]
     declared = {"different_declared": 255, "different_impossible": -5}
@@ -486,6 +509,33 @@ def test_overviews_have_exactly_the_factors_asked_for(
         assert_strict_cog(raster)
 
 
+def test_overviews_of_small_images_are_neither_left_out_nor_empty(run: Run, write_tiff: WriteTiff) -> None:
+    factors = (2, 13, 14, 15, 30)  # inside the file, GDAL would leave out 14, and never fill 15
+    pixels = (np.add.outer(np.arange(100), np.arange(97)) + 20).astype("uint8")[np.newaxis]
+    mask = np.ones((100, 97), bool)
+    mask[:50, :40] = False
+    paths = [write_tiff("plain.tif", pixels), write_tiff("masked.tif", pixels, mask=mask)]
+
+    conversion = run(*paths, bands=one_per_file(2), overviews=factors)
+
+    for path, raster in zip(paths, conversion.rasters, strict=True):
+        assert raster.overviews == factors
+        levels = read_levels(raster.path)
+        assert [level.shape[1:] for level in levels] == [(-(-100 // f), -(-97 // f)) for f in factors]
+        with rasterio.open(path) as source:
+            for level in levels:
+                expected = source.read(out_shape=level.shape[1:], resampling=Resampling.average)
+                valid = level[1] > 0
+                if path.stem == "plain":
+                    assert valid.all()
+                    np.testing.assert_allclose(level[0], expected[0], atol=4)  # GDAL makes each from the one before
+                else:
+                    assert not valid[0, 0]
+                    assert valid[-1].all()
+                    assert level[0][-1].min() > 0
+    assert_strict_cog(conversion.rasters[0])
+
+
 def test_overviews_by_default_are_powers_of_two_down_to_512_pixels(
     run: Run, write_tiff: WriteTiff, noise: Noise
 ) -> None:
@@ -541,7 +591,7 @@ def test_blocks_compression_and_predictor(run: Run, save_array: SaveArray, noise
         with rasterio.open(raster.path) as cog:
             structure = cog.tags(ns="IMAGE_STRUCTURE")
         assert structure["LAYOUT"] == "COG"
-        assert structure["PREDICTOR"] == ("3" if path.stem.startswith("float") else "2"), path.stem
+        assert structure["PREDICTOR"] == ("3" if path.stem in ("float32", "float64") else "2"), path.stem
         assert structure["INTERLEAVE"] == {"many": "BAND", "four": "PIXEL"}.get(path.stem, structure["INTERLEAVE"])
 
 
@@ -722,8 +772,10 @@ def test_a_killed_child_is_a_retryable_crash_and_leaves_no_process(
 
 
 @linux_only
-def test_a_canceled_conversion_leaves_no_process(jobs: Jobs, save_array: SaveArray, noise: Noise) -> None:
-    path = save_array("a", noise("uint8", 600, 600))
+def test_a_canceled_conversion_stops_at_once_and_leaves_no_process(
+    jobs: Jobs, save_array: SaveArray, noise: Noise
+) -> None:
+    job = jobs(save_array("a", noise("uint8", 3000, 3000)), placed=True)
     seen: list[int] = []
 
     async def cancel_midway() -> None:
@@ -734,13 +786,14 @@ def test_a_canceled_conversion_leaves_no_process(jobs: Jobs, save_array: SaveArr
             task.cancel()
             await asyncio.sleep(0)
 
-        task = asyncio.create_task(convert(jobs(path, placed=True), cancel))
+        task = asyncio.create_task(convert(job, cancel))
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(cancel_midway())
     assert seen
     assert children() == {}
+    assert not list(job.scratch.glob("*.png"))
 
 
 @linux_only
@@ -765,7 +818,7 @@ def test_the_child_has_no_secrets_and_no_network(
         for process in children():
             folder = Path("/proc", str(process))
             lines = (folder / "environ").read_bytes().decode().split("\0")
-            environment.update(line.split("=", 1) for line in lines if line)
+            environment.update({line.partition("=")[0]: line.partition("=")[2] for line in lines if line})
             interfaces.update(line.split(":")[0].strip() for line in (folder / "net/dev").read_text().splitlines()[2:])
             limits = (folder / "limits").read_text()
 
