@@ -19,6 +19,8 @@ from stac_ingest.errors import RequestError
 from stac_ingest.models.values import Timestamp, timestamp_text
 from stac_ingest.stac import WORLD, Json, positions, with_extensions
 
+SUMMARISED = frozenset(("platform", "proj:code", "gsd", "eo:cloud_cover"))
+"""Summaries that follow the items; others are whoever's wrote them."""
 UNSTORED_LINKS = frozenset((
     "self", "item", "parent", "collection", "root", "items", "child",
     "http://www.opengis.net/def/rel/ogc/1.0/queryables",
@@ -152,20 +154,25 @@ async def delete_item(connection: Connection, collection: str, item: str) -> Non
 
 
 async def refresh_collection(connection: Connection, collection: str) -> None:
-    """Bring extent and summaries of a locked Collection to what its items say."""
+    """Bring extent and summaries of a locked Collection to what its items say; without any, it is as new."""
     before = await get_collection(connection, collection, lock=True)
-    after = await _following_items(connection, before)
+    found = await _summary(connection, collection)
+    after = following(before, found) if found["count"] else _summarised(before, WORLD["spatial"]["bbox"][0], {})
     if after != before:
         await connection.execute(queries()["update_collection"], {"collection": Jsonb(after)})
 
 
 async def _following_items(connection: Connection, collection: Json) -> Json:
-    found = await (await connection.execute(queries()["summarise_items"], {"id": collection["id"]})).fetchone()
-    return collection if found is None else following(collection, found)
+    return following(collection, await _summary(connection, collection["id"]))
+
+
+async def _summary(connection: Connection, collection: str) -> dict[str, Any]:
+    found = await (await connection.execute(queries()["summarise_items"], {"id": collection})).fetchone()
+    return found or {"count": 0}
 
 
 def following(collection: Json, found: Mapping[str, Any]) -> Json:
-    """Return a Collection whose extent and summaries follow its items.
+    """Return a Collection whose extent and summaries follow its items; without items it stays as it is.
 
     Args:
         collection: The Collection.
@@ -173,25 +180,26 @@ def following(collection: Json, found: Mapping[str, Any]) -> Json:
     """
     if not found["count"]:
         return collection
-    product = collection.get("ingest:product", {})
-    interval = [
-        product.get("start_datetime") or timestamp_text(found["start"]),
-        product.get("end_datetime") or timestamp_text(found["end"]),
-    ]
-    bbox = [found[side] for side in ("west", "south", "east", "north")]
-    summaries = {**collection.get("summaries", {})}
     lists = {"platform": found["platforms"], "proj:code": found["codes"], "gsd": found["gsds"]}
-    for name, values in lists.items():
-        if present := sorted(value for value in values if value is not None):
-            summaries[name] = present
+    summaries: Json = {name: sorted(value for value in values if value is not None) for name, values in lists.items()}
     if found["least_cloud"] is not None:
         summaries["eo:cloud_cover"] = {"minimum": found["least_cloud"], "maximum": found["most_cloud"]}
-    extent = {
-        **collection.get("extent", WORLD),
-        "spatial": {"bbox": [bbox]},
-        "temporal": {"interval": [interval]},
-    }
-    return with_extensions({**collection, "extent": extent, **({"summaries": summaries} if summaries else {})})
+    bbox = [found[side] for side in ("west", "south", "east", "north")]
+    interval = [timestamp_text(found["start"]), timestamp_text(found["end"])]
+    return _summarised(collection, bbox, summaries, interval)
+
+
+def _summarised(
+    collection: Json, bbox: list[float], summaries: Json, interval: Sequence[str | None] = (None, None)
+) -> Json:
+    """Return a Collection with another extent, and other summaries of what items are summarised by."""
+    product = collection.get("ingest:product", {})
+    said = [product.get("start_datetime") or interval[0], product.get("end_datetime") or interval[1]]
+    kept = {name: value for name, value in collection.get("summaries", {}).items() if name not in SUMMARISED}
+    merged = {**kept, **{name: value for name, value in summaries.items() if value}}
+    extent = {**collection.get("extent", WORLD), "spatial": {"bbox": [bbox]}, "temporal": {"interval": [said]}}
+    changed = {**collection, "extent": extent, "summaries": merged}
+    return with_extensions(changed if merged else {key: changed[key] for key in changed if key != "summaries"})
 
 
 def _stored(stac: Json) -> Json:

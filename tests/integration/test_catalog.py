@@ -65,6 +65,10 @@ def test_extent_and_summaries_follow_the_items(play: Play) -> None:
         one = await catalog.get_collection(connection, PRODUCT)
         assert one["extent"]["spatial"]["bbox"] == [[20, 50, 21, 51]]
         assert one["summaries"]["platform"] == ["landsat-9"]
+        await catalog.delete_item(connection, PRODUCT, "b")
+        none = await catalog.get_collection(connection, PRODUCT)
+        assert none["extent"] == WORLD
+        assert "summaries" not in none
 
     with_connection(play, steps)
 
