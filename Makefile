@@ -20,7 +20,7 @@ test: install  ## Run the whole test suite
 	@exec $(PYTHON) -m pytest -q
 
 .PHONY: lint
-lint: .venv/installed  ## Check style, types, the direction of imports and the layout
+lint: install  ## Check style, types, the direction of imports and the layout
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy

@@ -75,7 +75,7 @@ class Client:
         self.close()
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON at a path, or at an address that the service gave."""
+        """Return the JSON at a path."""
         return self._answer("GET", path, params=params)
 
     def post(self, path: str, body: Any = None) -> Any:
@@ -96,7 +96,7 @@ class Client:
         return self._answer("PUT", path, content=chunks, headers=headers)
 
     def _answer(self, method: str, path: str, **options: Any) -> Any:
-        url = path if path.startswith(("http://", "https://")) else f"{self.url}{path}"
+        url = f"{self.url}{path}"
         try:
             answer = self._http.request(method, url, **options)
         except httpx2.TimeoutException as error:

@@ -64,7 +64,7 @@ class CatalogObject[V: Value]:
             return DocumentState.DELETED
         if self._saved is None:
             return DocumentState.UNSAVED
-        return DocumentState.SAVED if self.value.to_json() == self._saved else DocumentState.MODIFIED
+        return DocumentState.SAVED if self._as_json() == self._saved else DocumentState.MODIFIED
 
     @property
     def is_modified(self) -> bool:
@@ -77,8 +77,12 @@ class CatalogObject[V: Value]:
 
     def _checked(self) -> V:
         """Return the value, with what was changed inside its lists and dictionaries checked too."""
-        self.value = type(self.value).check(self.value.model_dump())
+        self.value = type(self.value).check(dict(self.value))
         return self.value
+
+    def _as_json(self) -> dict[str, Any]:
+        # Lists and dictionaries may hold what they should not until `_checked` says so.
+        return self.value.model_dump(mode="json", exclude_none=True, warnings=False)
 
     def _mark_saved(self, value: V) -> None:
         self.value = value
@@ -96,7 +100,7 @@ class CatalogObject[V: Value]:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self.state == other.state and self.value.to_json() == other.value.to_json()
+        return self.state == other.state and self._as_json() == other._as_json()
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -74,7 +74,7 @@ def _sidecars(path: Path) -> list[Path]:
         return []
     return sorted(
         other
-        for other in path.parent.glob(f"{path.stem}.*")
+        for other in path.parent.iterdir()
         if other.stem == path.stem and other.suffix.lower() in SIDECAR_SUFFIXES
     )
 
