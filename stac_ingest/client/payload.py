@@ -73,9 +73,7 @@ def _sidecars(path: Path) -> list[Path]:
     if path.suffix.lower() not in _WITH_SIDECARS:
         return []
     return sorted(
-        other
-        for other in path.parent.iterdir()
-        if other.stem == path.stem and other.suffix.lower() in SIDECAR_SUFFIXES
+        other for other in path.parent.iterdir() if other.stem == path.stem and other.suffix.lower() in SIDECAR_SUFFIXES
     )
 
 

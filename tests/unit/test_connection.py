@@ -1,0 +1,153 @@
+"""Requests of the SDK: what is sent, and what its errors are called."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+import stac_ingest
+from stac_ingest import errors
+from stac_ingest.client.connection import DEFAULT_URL, Client, default_client, path
+
+Answer = Callable[[httpx2.Request], httpx2.Response]
+
+
+def connected(answer: Answer, **options: Any) -> Client:
+    return Client("http://service.invalid/base/", transport=httpx2.MockTransport(answer), **options)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (400, errors.BadRequestError),
+        (401, errors.UnauthorizedError),
+        (403, errors.ForbiddenError),
+        (404, errors.NotFoundError),
+        (405, errors.MethodNotAllowedError),
+        (409, errors.ConflictError),
+        (410, errors.GoneError),
+        (413, errors.ClientError),
+        (418, errors.ClientError),
+        (422, errors.ValidationError),
+        (429, errors.RateLimitError),
+        (500, errors.ServerError),
+        (502, errors.ServerError),
+        (503, errors.ServerError),
+        (504, errors.GatewayTimeoutError),
+    ],
+)
+def test_a_status_is_an_exception(status: int, expected: type[errors.ClientError]) -> None:
+    problem = {"code": "SOME_CODE", "detail": "Why it is so.", "description": "no"}
+    asks: list[Callable[[Client], Any]] = [
+        lambda client: client.get("/x"),
+        lambda client: client.post("/x", {}),
+        lambda client: client.put("/x", {}),
+        lambda client: client.patch("/x", {}),
+        lambda client: client.send("/x", iter([b"x"]), 1),
+    ]
+    with connected(lambda _: httpx2.Response(status, json=problem)) as client:
+        for ask in asks:
+            with pytest.raises(errors.ClientError, match=r"^Why it is so\.$") as caught:
+                ask(client)
+            assert type(caught.value) is expected
+            assert (caught.value.status, caught.value.code) == (status, "SOME_CODE")
+
+
+def test_the_tree_of_exceptions() -> None:
+    assert issubclass(errors.ValidationError, errors.BadRequestError)
+    assert issubclass(errors.GatewayTimeoutError, errors.ServerError)
+    assert issubclass(errors.ClientError, stac_ingest.StacIngestError)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"description": "From a peer."}', "From a peer."),
+        (b"<html>Bad gateway</html>", "<html>Bad gateway</html>"),
+        (b"", "Bad Gateway"),
+        (b'["a list"]', '["a list"]'),
+        (b"{}", "Bad Gateway"),
+        (b"x" * 2000, "x" * 500),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+    ],
+)
+def test_errors_that_are_no_problem_document(content: bytes, message: str) -> None:
+    with (
+        connected(lambda _: httpx2.Response(502, content=content)) as client,
+        pytest.raises(errors.ServerError) as caught,
+    ):
+        client.get("/x")
+    assert str(caught.value) == message
+    assert caught.value.code is None
+
+
+def test_a_service_that_cannot_be_reached() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    with Client(url) as client, pytest.raises(errors.ServerError, match="is it running") as caught:
+        client.get("/healthz")
+    assert url in str(caught.value)
+    assert "STAC_INGEST_URL" in str(caught.value)
+    assert caught.value.status is None
+
+
+def test_a_service_that_does_not_answer_in_time() -> None:
+    def slow(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ReadTimeout("slow", request=request)
+
+    with connected(slow) as client, pytest.raises(errors.GatewayTimeoutError, match=r"GET http://service.*in time"):
+        client.get("/x")
+
+
+def test_an_answer_without_content_is_none() -> None:
+    with connected(lambda _: httpx2.Response(204)) as client:
+        assert client.post("/x") is None
+
+
+def test_where_and_what_is_sent() -> None:
+    seen: list[httpx2.Request] = []
+
+    def take(request: httpx2.Request) -> httpx2.Response:
+        request.read()
+        seen.append(request)
+        return httpx2.Response(200, json={"ok": True})
+
+    with connected(take, api_key="secret") as client:
+        assert client.get("/collections", {"limit": 5}) == {"ok": True}
+        client.get("/http://elsewhere.invalid/y")
+        client.patch("/z", {"a": None})
+        client.send("/f", iter([b"ab", memoryview(b"c")]), 3)
+    assert str(seen[0].url) == "http://service.invalid/base/collections?limit=5"
+    assert {request.url.host for request in seen} == {"service.invalid"}, "the key goes nowhere else"
+    assert seen[0].headers["authorization"] == "Bearer secret"
+    assert seen[2].headers["content-type"] == "application/merge-patch+json"
+    assert json.loads(seen[2].content) == {"a": None}
+    assert (seen[3].content, seen[3].headers["content-length"]) == (b"abc", "3")
+    assert "transfer-encoding" not in seen[3].headers
+
+
+def test_paths_are_encoded() -> None:
+    assert path("collections", "usda:naip", "items", "a.b-c_d") == "/collections/usda:naip/items/a.b-c_d"
+    assert path("a/b", "ü ?#%", "..") == "/a%2Fb/%C3%BC%20%3F%23%25/.."
+
+
+def test_the_environment_names_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Client() as client:
+        assert client.url == DEFAULT_URL == "http://127.0.0.1:8000"
+    monkeypatch.setenv("STAC_INGEST_URL", "https://eo.invalid/stac/")
+    monkeypatch.setenv("STAC_INGEST_API_KEY", "from-environment")
+    with Client() as client:
+        assert client.url == "https://eo.invalid/stac"
+    with Client("http://given.invalid") as client:
+        assert client.url == "http://given.invalid"
+    first = default_client()
+    assert default_client() is first
+    monkeypatch.setenv("STAC_INGEST_URL", "https://other.invalid")
+    assert default_client() is not first
+    assert default_client().url == "https://other.invalid"
