@@ -213,6 +213,10 @@ def _stop_leftover(folder: Path) -> None:
 
 
 def _is_postgres(pid: int) -> bool:
+    if Path("/proc/self").exists():
+        with contextlib.suppress(OSError):
+            return "postgres" in Path(f"/proc/{pid}/comm").read_text()
+        return False
     shown = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return "postgres" in shown
 
