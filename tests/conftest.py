@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
+import hypothesis
 import numpy as np
 import psycopg
 import pytest
@@ -30,6 +31,10 @@ from stac_ingest.models.enums import DataType
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 READY_SECONDS = 60
+
+# The same examples each time, so that a red run is a change's fault; and no test asserts a time.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

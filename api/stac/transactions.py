@@ -52,7 +52,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
         self, collection_id: str, item: Item | ItemCollection, request: Request, **kwargs: Any
     ) -> Json | Response:
         """Add one Item, or all or none of an ItemCollection."""
-        sent = _received(item, request)
+        sent = await _received(item, request)
         if sent["type"] == "FeatureCollection":
             items = [_checked_item(feature, collection_id, None) for feature in sent["features"]]
             async with _pool(request).connection() as connection:
@@ -66,7 +66,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
 
     async def update_item(self, request: Request, collection_id: str, item_id: str, item: Item, **kwargs: Any) -> Json:
         """Replace an Item that is there."""
-        changed = _checked_item(_received(item, request), collection_id, item_id)
+        changed = _checked_item(await _received(item, request), collection_id, item_id)
         async with _pool(request).connection() as connection:
             await catalog.get_item(connection, collection_id, item_id)
             await catalog.upsert_items(connection, collection_id, [changed])
@@ -89,7 +89,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
 
     async def create_collection(self, collection: Collection, request: Request, **kwargs: Any) -> Response:
         """Add a Collection."""
-        created = _checked_collection(_received(collection, request), None)
+        created = _checked_collection(await _received(collection, request), None)
         async with _pool(request).connection() as connection:
             stored = await catalog.create_collection(connection, created)
         href = f"{get_base_url(request)}collections/{created['id']}"
@@ -99,7 +99,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
         self, collection_id: str, collection: Collection, request: Request, **kwargs: Any
     ) -> Json:
         """Replace a Collection that is there."""
-        changed = _checked_collection(_received(collection, request), collection_id)
+        changed = _checked_collection(await _received(collection, request), collection_id)
         async with _pool(request).connection() as connection:
             stored = await catalog.update_collection(connection, changed)
         return await _collection_with_links(stored, request)
@@ -124,14 +124,19 @@ def _pool(request: Request) -> Pool:
     return pool
 
 
-def _received(stac: BaseModel | None, request: Request) -> Json:
+async def _received(stac: BaseModel | None, request: Request) -> Json:
     """Return what was sent, with the addresses of our own assets and schema as the catalog records them."""
     if stac is None:
         raise RequestError(400, "INVALID_REQUEST", "Expected a JSON object, found an empty body.")
-    received: Json = stac.model_dump(mode="json", exclude_unset=True, by_alias=True)
-    require_storable(received)
-    stored: Json = _as_stored(received, request)
-    return stored
+    # As it was sent: the models write null for numbers that JSON has not, and leave out what STAC does not define.
+    sent = await request.json()
+    require_storable(sent)
+    read = stac.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    received: Json = _as_stored({**sent, **read}, request)
+    if "features" in read:
+        pairs = zip(sent["features"], received["features"], strict=True)
+        received["features"] = [{**_as_stored(feature, request), **checked} for feature, checked in pairs]
+    return received
 
 
 def _as_stored(value: Any, request: Request) -> Any:

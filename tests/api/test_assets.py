@@ -5,33 +5,43 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx2
 import numpy as np
 import pytest
 import rasterio
+from rasterio.transform import from_origin
 from rio_cogeo.cogeo import cog_validate
 
-from stac_ingest import Image
+from stac_ingest import Image, Product, SpectralBand
+from stac_ingest.client.connection import Client
 from tests.api.answers import refused
 from tests.conftest import GeotiffMaker, ProductMaker, Service, upload_done
 
-Json = dict[str, object]
 
-
-@pytest.fixture
-def source(make_geotiff: GeotiffMaker) -> Path:
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write an image that has overviews when it is stored."""
-    return make_geotiff(size=(600, 700))
+    path = tmp_path_factory.mktemp("source") / "image.tif"
+    pixels = np.random.default_rng(0).integers(1, 200, (1, 600, 700)).astype("uint16")
+    profile = {"driver": "GTiff", "count": 1, "height": 600, "width": 700, "dtype": "uint16", "crs": "EPSG:32633"}
+    with rasterio.open(path, "w", **profile, transform=from_origin(500_000, 5_000_000, 10, 10)) as dataset:
+        dataset.write(pixels)
+    return path
 
 
-@pytest.fixture
-def href(make_product: ProductMaker, source: Path) -> str:
+@pytest.fixture(scope="module")
+def href(service: Service, source: Path) -> str:
     """Address of a stored image."""
-    done = upload_done(Image(product=make_product("blue"), name="scene", acquired="2024-01-01"), source)
-    assert done.image is not None
-    found: str = done.image.item["assets"]["blue"]["href"]
-    return found
+    with Client(service.url) as client:
+        product = Product(client, id=f"test:{uuid4().hex[:12]}")
+        product.save()
+        SpectralBand(client, product=product, name="blue", data_type="UInt16").save()
+        done = upload_done(Image(client, product=product, name="scene", acquired="2024-01-01"), source)
+        assert done.image is not None, done.events
+        found: str = done.image.item["assets"]["blue"]["href"]
+        return found
 
 
 @pytest.fixture

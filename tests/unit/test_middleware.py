@@ -1,0 +1,215 @@
+"""What every request passes: keys, the prefix of a proxy, and public addresses in answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.middleware import ForwardedPrefixMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
+from stac_ingest.stac import SCHEMA, SCHEMA_PATH
+
+Headers = dict[str, str]
+
+
+def ask(app: ASGIApp, method: str = "GET", path: str = "/", headers: Headers | None = None, **more: Any) -> Response:
+    """Send one request, and return the answer."""
+    scope: Scope = {
+        "type": "http",
+        "method": method,
+        "scheme": "https",
+        "server": ("eo.example", 443),
+        "path": path,
+        "root_path": "",
+        "query_string": b"",
+        "headers": [
+            (b"host", b"eo.example"),
+            *((k.lower().encode(), v.encode("latin-1")) for k, v in (headers or {}).items()),
+        ],
+        **more,
+    }
+    messages: list[Message] = []
+
+    waiting = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> Message:
+        for message in waiting:
+            return message
+        await asyncio.Future()  # nobody disconnects
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        messages.append(dict(message))
+
+    async def run() -> None:
+        await app(scope, receive, send)
+
+    asyncio.run(run())
+    assert [message["type"] for message in messages].count("http.response.start") == 1
+    answer = Response(b"".join(message.get("body", b"") for message in messages[1:]), status_code=messages[0]["status"])
+    answer.raw_headers = list(messages[0]["headers"])
+    return answer
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the address that the service believes to have."""
+    await JSONResponse({"base": str(Request(scope).base_url)})(scope, receive, send)
+
+
+# --- Keys
+
+
+def guarded(keys: Sequence[str] = ("one", "two")) -> ASGIApp:
+    return WriteKeyMiddleware(echo, api_keys=keys)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "MKCOL", "CONNECT", "TRACE", "post"])
+def test_writing_needs_a_key(method: str) -> None:
+    for path in ("/", "/search/", "//search", "/search/x", "/collections", "/uploads/search", "/SEARCH", ""):
+        answer = ask(guarded(), method, path)
+        assert answer.status_code == 401, path
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert json.loads(bytes(answer.body))["code"] == "UNAUTHORIZED"
+        for key in ("one", "two"):
+            assert ask(guarded(), method, path, {"Authorization": f"Bearer {key}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *("", "Bearer", "Bearer ", "Bearer three", "Bearer on", "Bearer onee", "Bearer One"),
+        *("Basic one", "one", "Bearer one,two", "Bearer é", "Bearer one two"),
+    ],
+)
+def test_what_is_no_key(sent: str) -> None:
+    assert ask(guarded(), "POST", "/collections", {"Authorization": sent}).status_code == 401
+
+
+def test_the_scheme_is_told_in_any_case() -> None:
+    for sent in ("bearer one", "BEARER one", "Bearer   one"):
+        assert ask(guarded(), "POST", "/collections", {"Authorization": sent}).status_code == 200
+
+
+def test_reading_needs_none() -> None:
+    for method in ("GET", "HEAD", "OPTIONS"):
+        assert ask(guarded(), method, "/collections").status_code == 200
+    assert ask(guarded(), "POST", "/search").status_code == 200
+    assert ask(guarded(), "POST", "/stac/search", root_path="/stac").status_code == 200
+    assert ask(guarded(), "POST", "/stac/collections", root_path="/stac").status_code == 401
+
+
+def test_without_keys_everything_is_open() -> None:
+    assert ask(guarded(()), "DELETE", "/collections/x").status_code == 200
+
+
+def test_other_protocols_pass() -> None:
+    seen = []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["type"])
+
+    async def nothing(*_: Any) -> Any: ...
+
+    for middleware in (
+        WriteKeyMiddleware(inner, ["one"]),
+        ForwardedPrefixMiddleware(inner),
+        PublicHrefsMiddleware(inner, "file:///x"),
+    ):
+        asyncio.run(middleware({"type": "lifespan"}, nothing, nothing))
+    assert seen == ["lifespan"] * 3
+
+
+# --- The prefix
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("/stac", "https://eo.example/stac/"),
+        ("/stac/", "https://eo.example/stac/"),
+        ("/a/b-c_d.e~f", "https://eo.example/a/b-c_d.e~f/"),
+        ("/.hidden/v1..2", "https://eo.example/.hidden/v1..2/"),
+        ("", "https://eo.example/"),
+        ("/", "https://eo.example/"),
+        ("stac", "https://eo.example/"),
+        ("//evil.example", "https://eo.example/"),
+        ("/a//b", "https://eo.example/"),
+        ("/../x", "https://eo.example/"),
+        ("/a/..", "https://eo.example/"),
+        ("/./a", "https://eo.example/"),
+        ("https://evil.example/", "https://eo.example/"),
+        ('/"><script>', "https://eo.example/"),
+        ("/a b", "https://eo.example/"),
+        ("/a%2fb", "https://eo.example/"),
+        ("/a?b", "https://eo.example/"),
+        ("/é", "https://eo.example/"),
+    ],
+)
+def test_a_prefix_is_a_plain_path(sent: str, expected: str) -> None:
+    answer = ask(ForwardedPrefixMiddleware(echo), headers={"X-Forwarded-Prefix": sent})
+    assert json.loads(bytes(answer.body)) == {"base": expected}
+
+
+# --- Public addresses
+
+
+def public(content: Any, media_type: str = "application/json", *, pieces: int = 1, root_path: str = "") -> Response:
+    """Return an answer of `content` as it goes out."""
+    sent = content if isinstance(content, bytes) else json.dumps(content).encode()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def parts() -> Any:
+            step = -(-len(sent) // pieces)
+            for start in range(0, len(sent), max(step, 1)):
+                yield sent[start : start + step]
+
+        headers = {"Content-Length": str(len(sent))}
+        await StreamingResponse(parts(), media_type=media_type, headers=headers)(scope, receive, send)
+
+    return ask(PublicHrefsMiddleware(app, "file:///srv/store"), root_path=root_path)
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/geo+json", "application/schema+json"])
+@pytest.mark.parametrize("pieces", [1, 2, 7, 40])
+def test_stored_addresses_become_public(media_type: str, pieces: int) -> None:
+    answer = public(
+        {
+            "href": "file:///srv/store/assets/c/i/a.tif",
+            "schema": SCHEMA,
+            "text": "it was file:///srv/store/assets/x before",
+            "other": ["file:///srv/storeroom/x", "s3://bucket/y", f"{SCHEMA}#"],
+        },
+        media_type,
+        pieces=pieces,
+    )
+    assert json.loads(bytes(answer.body)) == {
+        "href": "https://eo.example/assets/c/i/a.tif",
+        "schema": f"https://eo.example/{SCHEMA_PATH}",
+        "text": "it was file:///srv/store/assets/x before",
+        "other": ["file:///srv/storeroom/x", "s3://bucket/y", f"{SCHEMA}#"],
+    }
+    assert answer.headers["content-length"] == str(len(answer.body))
+
+
+def test_the_prefix_is_in_public_addresses() -> None:
+    answer = public({"href": "file:///srv/store/assets/a.tif"}, root_path="/stac")
+    assert json.loads(bytes(answer.body)) == {"href": "https://eo.example/stac/assets/a.tif"}
+
+
+def test_other_answers_pass_as_they_come() -> None:
+    content = b'II*\x00"file:///srv/store/assets/a.tif"'
+    for media_type in ("image/tiff", "text/html", "text/event-stream"):
+        answer = public(content, media_type, pieces=3)
+        assert bytes(answer.body) == content
+        assert answer.headers["content-length"] == str(len(content))
+
+
+def test_empty_answers() -> None:
+    assert public(b"").headers["content-length"] == "0"
