@@ -382,7 +382,7 @@ def test_values_that_an_upload_cannot_have(http: httpx2.Client, refusing: str, c
     for key, value in changes.items():
         sent[key] = {**sent[key], **value} if key == "image" else value
     assert named in refused(http.post(refusing, json=sent), 422, "INVALID_UPLOAD")
-    assert http.get("/uploads", params={"collection": product.id}).json() == {"uploads": []}
+    assert http.get("/uploads", params={"collection": refusing.split("/")[2]}).json() == {"uploads": []}
 
 
 @pytest.mark.parametrize(
