@@ -20,12 +20,20 @@ test: install  ## Run the whole test suite
 	@exec $(PYTHON) -m pytest -q
 
 .PHONY: lint
-lint: install  ## Check style, types, the direction of imports and the layout
+lint: install  ## Check style, types, imports, the layout, and that public names are documented
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
-	$(PYTHON) -m pytest -q tests/unit/test_layout.py
+	$(PYTHON) -m pytest -q tests/unit/test_layout.py tests/unit/test_exports.py tests/unit/test_catalog_model.py
+
+.PHONY: docs
+docs: install  ## Build the documentation into build/docs
+	$(PYTHON) -m sphinx -E -W --keep-going -q -b html docs build/docs
+
+.PHONY: bench
+bench: install  ## Measure the memory and the speed of an upload of 1 GiB, beside a plain PUT
+	@exec $(PYTHON) benchmarks/upload_memory.py
 
 .PHONY: install
 install: system .venv/installed  ## Install system packages that are missing, and the locked environment

@@ -20,10 +20,10 @@ from stac_fastapi.pgstac.config import Settings
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import assets, health, uploads
+from api import assets, deletions, health, uploads
 from api.errors import add_error_handlers
 from api.lifespan import lifespan
-from api.middleware import ForwardedPrefixMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
+from api.middleware import ForwardedPrefixMiddleware, HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
 from api.stac.client import CatalogClient, SearchBody
 from api.stac.extensions import extensions
 from api.stac.transactions import TransactionsClient
@@ -49,7 +49,7 @@ def create_app(service: ServiceSettings | None = None, settings: ApiSettings | N
         lifespan=lifespan(database_url, store, settings.max_file_bytes),
         middleware=_middlewares(settings, store.url),
     )
-    for part in (uploads, assets, health):
+    for part in (uploads, deletions, assets, health):
         app.include_router(part.router)
     _add_stac_api(app, settings)
     add_error_handlers(app)
@@ -63,11 +63,15 @@ def _middlewares(settings: ApiSettings, store_url: str) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=["*"],
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-            allow_headers=["Authorization", "Content-Type", "Content-Digest", "Range", "If-Match", "If-None-Match"],
+            allow_headers=[
+                *("Authorization", "Content-Type", "Content-Digest", "Range"),
+                *("If-Match", "If-None-Match", "Idempotency-Key"),
+            ],
             expose_headers=["Accept-Ranges", "Content-Length", "Content-Range", "ETag", "Location", "Allow"],
             max_age=600,
         ),
         Middleware(WriteKeyMiddleware, api_keys=settings.api_keys),
+        Middleware(HeadMiddleware),
         # Ranges of a compressed answer would be ranges of something else, so assets and events stay as they are.
         Middleware(BrotliMiddleware, excluded_handlers=[r"^/assets/", r"^/uploads/[^/]+/events$"]),
         Middleware(ProxyHeaderMiddleware),

@@ -25,6 +25,10 @@ def require_storable(value: Any) -> None:
             require_storable(inner)
     elif isinstance(value, str) and "\x00" in value:
         raise _refused("texts without the character NUL", value)
+    elif (
+        isinstance(value, str) and not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value)
+    ):
+        raise _refused("texts without half characters (surrogates)", value)
     elif isinstance(value, float) and not math.isfinite(value):
         raise _refused("finite numbers (JSON has no others)", value)
     elif isinstance(value, int) and not _SMALLEST <= value <= _LARGEST:

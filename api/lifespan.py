@@ -11,6 +11,7 @@ from stac_fastapi.pgstac.config import PostgresSettings, ServerSettings
 from stac_fastapi.pgstac.db import close_db_connection, connect_to_db
 
 from stac_ingest.database import open_pool
+from stac_ingest.deletions import Deletions
 from stac_ingest.storage import Store
 from stac_ingest.uploads import Uploads
 from stac_ingest.worker import new_queue
@@ -32,6 +33,7 @@ def lifespan(
                 app.state.pool = pool
                 app.state.store = store
                 app.state.uploads = Uploads(pool, queue)
+                app.state.deletions = Deletions(pool, queue)
                 app.state.max_file_bytes = max_file_bytes
                 await connect_to_db(app, postgres_settings=_postgres_settings(database_url))
                 try:

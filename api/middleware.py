@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections.abc import Sequence
@@ -37,14 +38,40 @@ class WriteKeyMiddleware:
         await answer(scope, receive, send)
 
     def _only_reads(self, scope: Scope) -> bool:
-        root_path: str = scope.get("root_path", "")
-        path: str = scope["path"].removeprefix(root_path)
-        return scope["method"] in _SAFE_METHODS or (scope["method"] == "POST" and path == "/search")
+        return scope["method"] in _SAFE_METHODS or (scope["method"] == "POST" and _route_path(scope) == "/search")
 
     def _has_key(self, scope: Scope) -> bool:
         scheme, _, sent = Headers(scope=scope).get("authorization", "").partition(" ")
         matches = [secrets.compare_digest(sent.strip().encode(), key) for key in self.api_keys]
         return scheme.lower() == "bearer" and any(matches)
+
+
+class HeadMiddleware:
+    """Answer HEAD wherever GET is answered: the same status and headers, without a body.
+
+    Assets answer it themselves, so as not to open what is not sent.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask for GET, and stop once the headers are known; an answer without end would else never be over."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or _route_path(scope).startswith("/assets/"):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send(message)
+            await send({"type": "http.response.body"})
+            raise _HeadSentError
+
+        with contextlib.suppress(_HeadSentError):
+            await self.app({**scope, "method": "GET"}, receive, send_head)
+
+
+class _HeadSentError(Exception):
+    """All that is wanted of an answer has been sent."""
 
 
 class ForwardedPrefixMiddleware:
@@ -102,6 +129,12 @@ class PublicHrefsMiddleware:
         MutableHeaders(scope=start)["content-length"] = str(len(changed))
         await send(start)
         await send({"type": "http.response.body", "body": changed})
+
+
+def _route_path(scope: Scope) -> str:
+    root_path: str = scope.get("root_path", "")
+    path: str = scope["path"]
+    return path.removeprefix(root_path)
 
 
 def _is_json(message: Message) -> bool:

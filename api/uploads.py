@@ -8,7 +8,9 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
@@ -16,8 +18,8 @@ from stac_fastapi.types.requests import get_base_url
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api.bodies import require_storable
+from api.writing import writing
 from stac_ingest import catalog
-from stac_ingest.database import Pool
 from stac_ingest.errors import RequestError
 from stac_ingest.models.bands import Layout
 from stac_ingest.models.enums import ImageUploadStatus, UploadFileKind
@@ -42,16 +44,20 @@ async def open_upload(collection_id: str, request: Request) -> Response:
     image = asked.image
     if image.acquired is None:
         raise RequestError(422, "INVALID_UPLOAD", "Expected image.acquired, the time when the image was taken.")
-    async with _pool(request).connection() as connection:
-        layout = Layout.of(bands_from_collection(await catalog.get_collection(connection, collection_id)))
-        _require_fitting_files(asked, layout, collection_id)
-        if not asked.options.overwrite and await catalog.item_exists(connection, collection_id, image.name):
-            raise RequestError(
-                409,
-                "IMAGE_EXISTS",
-                f"Image {image.id!r} exists already; use another name, or overwrite=True to replace it.",
-            )
-        upload_id = await uploads.open(connection, asked)
+    async with writing(request) as write:
+        if write.repeated and write.result:
+            upload_id = write.result
+        else:
+            collection = await catalog.lock_for_items(write.connection, collection_id)
+            _require_fitting_files(asked, Layout.of(bands_from_collection(collection)), collection_id)
+            if not asked.options.overwrite and await catalog.item_exists(write.connection, collection_id, image.name):
+                raise RequestError(
+                    409,
+                    "IMAGE_EXISTS",
+                    f"Image {image.id!r} exists already; use another name, or overwrite=True to replace it.",
+                )
+            upload_id = await uploads.open(write.connection, asked)
+            await write.keep(upload_id)
     answer = await _answer(request, upload_id, status_code=201)
     answer.headers["Location"] = f"{get_base_url(request)}uploads/{upload_id}"
     return answer
@@ -100,11 +106,18 @@ async def send_file(upload_id: str, index: int, request: Request) -> dict[str, A
 
     Sending a file again replaces it, until the upload is submitted.
     """
-    expected = await _uploads(request).expected(upload_id, index)
+    uploads, store = _uploads(request), _store(request)
+    expected = await uploads.expected(upload_id, index)
     largest: int = request.app.state.max_file_bytes
     chunks = _checked(request.stream(), expected, _content_digest(request), largest)
-    written = await _store(request).write(staging_key(upload_id, index), chunks)
-    await _uploads(request).receive(upload_id, index, size=written.size, sha256=written.sha256)
+    try:
+        written = await store.write(staging_key(upload_id, index), chunks)
+        await uploads.receive(upload_id, index, size=written.size, sha256=written.sha256)
+    except (RequestError, OSError):
+        if (await uploads.get(upload_id)).status.is_final:  # canceled, and so removed, while the bytes came
+            await store.delete_under(f"{STAGING}/{upload_id}")
+            await uploads.expected(upload_id, index)
+        raise
     return {"index": index, "size": written.size, "sha256": written.sha256}
 
 
@@ -156,7 +169,7 @@ async def submit_upload(upload_id: str, request: Request) -> Response:
 
 @router.post("/uploads/{upload_id}/cancel")
 async def cancel_upload(upload_id: str, request: Request) -> Response:
-    """End an upload that no worker has taken yet."""
+    """End an upload that has not ended yet; a worker that converts it stops soon."""
     await _uploads(request).cancel(upload_id)
     await _store(request).delete_under(f"{STAGING}/{upload_id}")
     return await _answer(request, upload_id)
@@ -171,14 +184,39 @@ async def get_upload(upload_id: str, request: Request) -> Response:
 @router.get("/uploads")
 async def list_uploads(
     request: Request,
+    id: Annotated[str | None, Query(description="Ids of uploads, separated by commas.")] = None,  # noqa: A002
     collection: str | None = None,
     item: str | None = None,
     status: ImageUploadStatus | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    token: Annotated[str | None, Query(description="Where the page before has ended; from its link `next`.")] = None,
 ) -> Response:
-    """Return uploads, newest first."""
-    found = await _uploads(request).find(collection=collection, item=item, status=status, limit=limit)
-    return JSONResponse({"uploads": [_document(request, upload) for upload in found]})
+    """Return uploads, newest first, without their files and events; the link `next` leads to those that follow."""
+    page = await _uploads(request).find(
+        collection=collection,
+        item=item,
+        status=status,
+        ids=None if id is None else id.split(","),
+        before=None if token is None else _parse_token(token),
+        limit=limit,
+    )
+    links = []
+    if page.following is not None:
+        created, last = page.following
+        href = request.url.include_query_params(token=f"{created.isoformat()}~{last}")
+        links.append({"rel": "next", "href": f"{get_base_url(request)}uploads?{href.query}"})
+    documents = [_document(request, upload) for upload in page.uploads]
+    return JSONResponse({"uploads": documents, "links": links}, headers={"Cache-Control": "no-store"})
+
+
+def _parse_token(token: str) -> tuple[datetime, str]:
+    created, _, last = token.partition("~")
+    try:
+        return datetime.fromisoformat(created), str(UUID(last))
+    except ValueError as error:
+        raise RequestError(
+            400, "INVALID_PARAMETER", f"Expected the token of a link 'next', found {token[:100]!r}."
+        ) from error
 
 
 @router.get("/uploads/{upload_id}/events")
@@ -226,11 +264,6 @@ def _document(request: Request, upload: Upload) -> dict[str, Any]:
 def _uploads(request: Request) -> Uploads:
     uploads: Uploads = request.app.state.uploads
     return uploads
-
-
-def _pool(request: Request) -> Pool:
-    pool: Pool = request.app.state.pool
-    return pool
 
 
 def _store(request: Request) -> Store:

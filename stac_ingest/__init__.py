@@ -8,11 +8,18 @@ The service is named by `STAC_INGEST_URL` (http://127.0.0.1:8000 if unset).
 """
 
 from stac_ingest.client.band import Band, ClassBand, GenericBand, MaskBand, MicrowaveBand, SpectralBand
+from stac_ingest.client.collection import BandCollection, Collection, ProductCollection
 from stac_ingest.client.connection import Client
+from stac_ingest.client.deletion import DeletionTaskStatus
+from stac_ingest.client.download import DownloadFileFormat
+from stac_ingest.client.geocontext import GeoContext
 from stac_ingest.client.image import Image
+from stac_ingest.client.image_collection import ImageCollection
 from stac_ingest.client.product import Product
-from stac_ingest.client.search import ImageSearch
-from stac_ingest.client.upload import ImageUpload
+from stac_ingest.client.scaling import ScalingMode
+from stac_ingest.client.search import BandSearch, ImageSearch, ImageUploadSearch, ProductSearch, Search
+from stac_ingest.client.summary import ImageSummaryResult
+from stac_ingest.client.upload import ImageUpload, ImageUploadCollection, upload_images
 from stac_ingest.errors import (
     AttributeValidationError,
     BadRequestError,
@@ -29,10 +36,13 @@ from stac_ingest.errors import (
     StacIngestError,
     UnauthorizedError,
     UnsavedObjectError,
+    UploadFailedError,
     ValidationError,
 )
-from stac_ingest.filters import Expression, properties
+from stac_ingest.filters import Expression, Property, properties
+from stac_ingest.models.bands import ProcessingStep
 from stac_ingest.models.enums import (
+    AggregateDateField,
     BandType,
     Colormap,
     DataType,
@@ -40,58 +50,84 @@ from stac_ingest.models.enums import (
     ImageUploadEventSeverity,
     ImageUploadEventType,
     ImageUploadStatus,
+    ImageUploadType,
+    Interval,
     OverviewResampler,
     ResampleAlgorithm,
     ResolutionUnit,
     StorageState,
+    TaskState,
 )
 from stac_ingest.models.image import File
-from stac_ingest.models.upload import ImageUploadEvent, ImageUploadOptions
+from stac_ingest.models.upload import ImageUploadEvent, ImageUploadOptions, UploadProblem
 from stac_ingest.models.values import Resolution
 
 __all__ = [
+    "AggregateDateField",
     "AttributeValidationError",
     "BadRequestError",
     "Band",
+    "BandCollection",
+    "BandSearch",
     "BandType",
     "ClassBand",
     "Client",
     "ClientError",
+    "Collection",
     "Colormap",
     "ConflictError",
     "DataType",
     "DeletedObjectError",
+    "DeletionTaskStatus",
     "DocumentState",
+    "DownloadFileFormat",
     "Expression",
     "File",
     "ForbiddenError",
     "GatewayTimeoutError",
     "GenericBand",
+    "GeoContext",
     "GoneError",
     "Image",
+    "ImageCollection",
     "ImageSearch",
+    "ImageSummaryResult",
     "ImageUpload",
+    "ImageUploadCollection",
     "ImageUploadEvent",
     "ImageUploadEventSeverity",
     "ImageUploadEventType",
     "ImageUploadOptions",
+    "ImageUploadSearch",
     "ImageUploadStatus",
+    "ImageUploadType",
+    "Interval",
     "MaskBand",
     "MethodNotAllowedError",
     "MicrowaveBand",
     "NotFoundError",
     "OverviewResampler",
+    "ProcessingStep",
     "Product",
+    "ProductCollection",
+    "ProductSearch",
+    "Property",
     "RateLimitError",
     "ResampleAlgorithm",
     "Resolution",
     "ResolutionUnit",
+    "ScalingMode",
+    "Search",
     "ServerError",
     "SpectralBand",
     "StacIngestError",
     "StorageState",
+    "TaskState",
     "UnauthorizedError",
     "UnsavedObjectError",
+    "UploadFailedError",
+    "UploadProblem",
     "ValidationError",
     "properties",
+    "upload_images",
 ]

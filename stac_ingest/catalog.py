@@ -1,11 +1,13 @@
 """Writing Collections and Items into pgstac.
 
 Every function takes an open connection and leaves the transaction to its caller. A write locks its collection first,
-so that extent and summaries always follow the items that are there.
+so that extent and summaries always follow the items that are there. `created` and `updated` are the service's clock.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -26,6 +28,12 @@ UNSTORED_LINKS = frozenset((
     "http://www.opengis.net/def/rel/ogc/1.0/queryables",
 ))  # fmt: skip
 """Relations of links that the API makes for the address that is asked."""
+
+
+def etag(stored: Json) -> str:
+    """Return the strong ETag (RFC 9110) of a Collection or an Item as the catalog holds it, wherever it is read."""
+    canonical = json.dumps(stored, sort_keys=True, separators=(",", ":"))
+    return f'"{hashlib.sha256(canonical.encode()).hexdigest()[:32]}"'
 
 
 async def find_collection(connection: Connection, collection: str) -> Json | None:
@@ -50,37 +58,32 @@ async def get_collection(connection: Connection, collection: str, *, lock: bool 
     return content
 
 
-async def create_collection(connection: Connection, collection: Json) -> Json:
-    """Add a Collection and return it as it was stored; raises RequestError 409 `COLLECTION_EXISTS`."""
-    now = timestamp_text(datetime.now(UTC))
-    stored = _stored({"created": now, **collection, "updated": now})
+async def create_collection(connection: Connection, collection: Json) -> None:
+    """Add a Collection; raises RequestError 409 `COLLECTION_EXISTS`."""
+    now = _now()
     try:
         async with connection.transaction():
-            await connection.execute(queries()["create_collection"], {"collection": Jsonb(stored)})
+            await connection.execute(
+                queries()["create_collection"],
+                {"collection": Jsonb(_stored({**collection, "created": now, "updated": now}))},
+            )
     except UniqueViolation as error:
         raise RequestError(
             409, "COLLECTION_EXISTS", f"A collection {collection['id']!r} exists already; update it instead."
         ) from error
-    return stored
 
 
-async def update_collection(connection: Connection, collection: Json) -> Json:
-    """Replace a Collection and return it as it was stored; its extent and summaries follow its items.
+async def update_collection(connection: Connection, collection: Json) -> None:
+    """Replace a Collection; its extent and summaries follow its items.
 
     Raises:
         RequestError: 404 `COLLECTION_NOT_FOUND`.
     """
     before = await get_collection(connection, collection["id"], lock=True)
-    stored = _stored(
-        {
-            **({"created": before["created"]} if "created" in before else {}),
-            **collection,
-            "updated": timestamp_text(datetime.now(UTC)),
-        }
-    )
+    now = _now()
+    stored = _stored({**collection, "created": before.get("created", now), "updated": now})
     stored = await _following_items(connection, stored)
     await connection.execute(queries()["update_collection"], {"collection": Jsonb(stored)})
-    return stored
 
 
 async def apply_collection(connection: Connection, collection: Json) -> Literal["Added", "Updated"] | None:
@@ -97,13 +100,56 @@ async def apply_collection(connection: Connection, collection: Json) -> Literal[
 
 
 async def delete_collection(connection: Connection, collection: str) -> None:
-    """Remove a Collection and its items; raises RequestError 404 `COLLECTION_NOT_FOUND`."""
-    await get_collection(connection, collection, lock=True)
+    """Remove a Collection that has neither items nor unfinished uploads.
+
+    Raises:
+        RequestError: 404 `COLLECTION_NOT_FOUND`, 409 `DELETION_RUNNING`, `COLLECTION_NOT_EMPTY` or
+            `UPLOAD_IN_PROGRESS`.
+    """
+    await lock_for_items(connection, collection)
+    found = await (await connection.execute(queries()["find_related"], {"collection": collection})).fetchone() or {}
+    if found["has_items"]:
+        raise RequestError(
+            409,
+            "COLLECTION_NOT_EMPTY",
+            f"Collection {collection!r} still has items; delete them first, for example with"
+            f" product.delete_related_objects() or POST /collections/{collection}/deletions.",
+        )
+    if found["upload"]:
+        raise RequestError(
+            409,
+            "UPLOAD_IN_PROGRESS",
+            f"Collection {collection!r} has an upload that has not ended: {found['upload']}; wait for it or cancel it.",
+        )
     await connection.execute(queries()["delete_collection"], {"id": collection})
+    await connection.execute(queries()["forget_deletions"], {"collection": collection})
 
 
-async def get_item(connection: Connection, collection: str, item: str) -> Json:
-    """Return an Item; raises RequestError 404 `ITEM_NOT_FOUND`."""
+async def lock_for_items(connection: Connection, collection: str) -> Json:
+    """Return a Collection that nobody else writes before this transaction ends, and that may be given items.
+
+    Raises:
+        RequestError: 404 `COLLECTION_NOT_FOUND`, or 409 `DELETION_RUNNING`.
+    """
+    locked = await get_collection(connection, collection, lock=True)
+    row = await (await connection.execute(queries()["find_running_deletion"], {"collection": collection})).fetchone()
+    if row is not None:
+        raise RequestError(
+            409,
+            "DELETION_RUNNING",
+            f"Everything in collection {collection!r} is being deleted by {row['id']}; wait until that has ended.",
+        )
+    return locked
+
+
+async def get_item(connection: Connection, collection: str, item: str, *, lock: bool = False) -> Json:
+    """Return an Item; with `lock` nobody else writes it before this transaction ends.
+
+    Raises:
+        RequestError: 404 `ITEM_NOT_FOUND`, and with `lock` as `lock_for_items`.
+    """
+    if lock:
+        await lock_for_items(connection, collection)
     row = await (await connection.execute(queries()["get_item"], {"collection": collection, "item": item})).fetchone()
     if row is None or row["content"] is None:
         raise RequestError(404, "ITEM_NOT_FOUND", f"There is no item {item!r} in collection {collection!r}.")
@@ -120,11 +166,17 @@ async def item_exists(connection: Connection, collection: str, item: str) -> boo
 
 
 async def create_items(connection: Connection, collection: str, items: Sequence[Json]) -> None:
-    """Add Items, all or none; raises RequestError 404 `COLLECTION_NOT_FOUND` or 409 `ITEM_EXISTS`, which names it."""
-    await get_collection(connection, collection, lock=True)
+    """Add Items, all or none.
+
+    Raises:
+        RequestError: 409 `ITEM_EXISTS`, which names it, or as `lock_for_items`.
+    """
+    await lock_for_items(connection, collection)
+    now = _now()
+    added = [_stamped(item, created=now, updated=now) for item in items]
     try:
         async with connection.transaction():
-            await connection.execute(queries()["create_items"], {"items": Jsonb([_stored(item) for item in items])})
+            await connection.execute(queries()["create_items"], {"items": Jsonb(added)})
     except UniqueViolation as error:
         for item in items:
             if await item_exists(connection, collection, item["id"]):
@@ -139,18 +191,33 @@ async def create_items(connection: Connection, collection: str, items: Sequence[
 
 
 async def upsert_items(connection: Connection, collection: str, items: Sequence[Json]) -> None:
-    """Add or replace Items; raises RequestError 404 `COLLECTION_NOT_FOUND`."""
-    await get_collection(connection, collection, lock=True)
-    await connection.execute(queries()["upsert_items"], {"items": Jsonb([_stored(item) for item in items])})
+    """Add or replace Items; what is replaced keeps when it was created. Raises RequestError as `lock_for_items`."""
+    await lock_for_items(connection, collection)
+    values = {"collection": collection, "items": [item["id"] for item in items]}
+    created = {row["id"]: row["created"] async for row in await connection.execute(queries()["items_created"], values)}
+    now = _now()
+    written = [_stamped(item, created=created.get(item["id"]) or now, updated=now) for item in items]
+    await connection.execute(queries()["upsert_items"], {"items": Jsonb(written)})
     await refresh_collection(connection, collection)
 
 
 async def delete_item(connection: Connection, collection: str, item: str) -> None:
-    """Remove an Item; raises RequestError 404 `ITEM_NOT_FOUND`."""
+    """Remove an Item; raises RequestError 404 `COLLECTION_NOT_FOUND` or `ITEM_NOT_FOUND`."""
     await get_collection(connection, collection, lock=True)
     await get_item(connection, collection, item)
     await connection.execute(queries()["delete_item"], {"collection": collection, "item": item})
     await refresh_collection(connection, collection)
+
+
+async def delete_some_items(connection: Connection, collection: str, limit: int) -> int:
+    """Remove up to `limit` Items, and return how many; `refresh_collection` is to follow once after all of them.
+
+    Raises:
+        RequestError: 404 `COLLECTION_NOT_FOUND`.
+    """
+    await get_collection(connection, collection, lock=True)
+    values = {"collection": collection, "limit": limit}
+    return (await connection.execute(queries()["delete_some_items"], values)).rowcount
 
 
 async def refresh_collection(connection: Connection, collection: str) -> None:
@@ -200,6 +267,14 @@ def _summarised(
     extent = {**collection.get("extent", WORLD), "spatial": {"bbox": [bbox]}, "temporal": {"interval": [said]}}
     changed = {**collection, "extent": extent, "summaries": merged}
     return with_extensions(changed if merged else {key: changed[key] for key in changed if key != "summaries"})
+
+
+def _now() -> str:
+    return timestamp_text(datetime.now(UTC))
+
+
+def _stamped(item: Json, *, created: str, updated: str) -> Json:
+    return _stored({**item, "properties": {**item["properties"], "created": created, "updated": updated}})
 
 
 def _stored(stac: Json) -> Json:

@@ -230,6 +230,7 @@ def _convert(job: ConversionJob, sandbox: str, progress: Progress) -> Conversion
         job.scratch,
     )
     west, south, east, north = bbox_of(geometry)
+    used = resource.getrusage(resource.RUSAGE_SELF)
     return Conversion(
         rasters=tuple(rasters),
         previews=previews,
@@ -243,6 +244,8 @@ def _convert(job: ConversionJob, sandbox: str, progress: Progress) -> Conversion
             "rio-cogeo": rio_cogeo.__version__,
         },
         sandbox=sandbox,
+        processor_seconds=used.ru_utime + used.ru_stime,
+        memory_bytes=used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     )
 
 

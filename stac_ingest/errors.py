@@ -2,13 +2,14 @@
 
     StacIngestError
     ├── AttributeValidationError (ValueError)   an attribute was given a value that it cannot hold
-    ├── UnsavedObjectError                      the operation needs an object that is in the catalog
+    ├── UnsavedObjectError (ValueError)         the operation needs an object that is in the catalog
     ├── DeletedObjectError                      the object is no longer in the catalog
+    ├── UploadFailedError                       raised by `ImageUpload.raise_for_status`
     ├── ClientError                             the service answered with an error
     │   ├── BadRequestError 400
     │   │   └── ValidationError 422
     │   ├── UnauthorizedError 401, ForbiddenError 403, NotFoundError 404, MethodNotAllowedError 405
-    │   ├── ConflictError 409, GoneError 410, RateLimitError 429
+    │   ├── ConflictError 409 and 412, GoneError 410, RateLimitError 429
     │   └── ServerError 5xx
     │       └── GatewayTimeoutError 504
     ├── RequestError                            raised by the service; the API answers with its status and code
@@ -29,12 +30,24 @@ class AttributeValidationError(StacIngestError, ValueError):
     """An attribute was given a value that it cannot hold."""
 
 
-class UnsavedObjectError(StacIngestError):
+class UnsavedObjectError(StacIngestError, ValueError):
     """The operation needs an object that was saved to the catalog."""
 
 
 class DeletedObjectError(StacIngestError):
     """The object was deleted from the catalog."""
+
+
+class UploadFailedError(StacIngestError):
+    """An upload has ended without an image.
+
+    Attributes:
+        code: Why: one of the codes in docs/errors.md, or `CANCELED`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ClientError(StacIngestError):
@@ -43,12 +56,21 @@ class ClientError(StacIngestError):
     Attributes:
         status: HTTP status of the answer, or None when no answer came.
         code: The machine-readable code of the problem document, if it had one.
+        retry_after: Seconds after which the service asks to be tried again, if it does.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.retry_after = retry_after
 
 
 class BadRequestError(ClientError):
@@ -76,7 +98,7 @@ class MethodNotAllowedError(ClientError):
 
 
 class ConflictError(ClientError):
-    """409: the object exists, or is in a state that does not allow this."""
+    """409 or 412: the object exists, is in a state that does not allow this, or was changed by someone else."""
 
 
 class GoneError(ClientError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from stac_ingest import catalog
 from stac_ingest.converter import Report, convert
 from stac_ingest.errors import RequestError, UploadError
 from stac_ingest.models.bands import Band, Layout
-from stac_ingest.models.enums import ImageUploadEventSeverity, UploadFileKind
+from stac_ingest.models.enums import ImageUploadEventSeverity, ImageUploadEventType, UploadFileKind
 from stac_ingest.models.image import Image
 from stac_ingest.models.product import Product
 from stac_ingest.models.raster import Conversion, ConversionJob, Georeference, Limits, SourceFile
 from stac_ingest.models.upload import Upload
-from stac_ingest.stac import Json, bands_from_collection, item_from_conversion, product_from_collection
+from stac_ingest.stac import Json, bands_from_collection, product_from_collection
+from stac_ingest.stac.conversions import item_from_conversion
 from stac_ingest.storage import ASSETS, STAGING, Store, href
 from stac_ingest.uploads import Uploads
 
@@ -40,8 +42,9 @@ async def ingest(upload: Upload, attempt: int, workshop: Workshop, report: Repor
     Raises:
         UploadError: The upload cannot become an image; nothing of it is in the catalog.
         RetryableUploadError: This attempt failed for a reason that may pass.
-        LeaseLostError: Another attempt has the upload now.
+        LeaseLostError: The upload was canceled, or another attempt has it now.
     """
+    began = time.monotonic()
     product, bands = await _describe_product(upload, workshop)
     image = Image.check(upload.image)
     async with _scratch(workshop, upload, attempt) as scratch:
@@ -49,11 +52,23 @@ async def ingest(upload: Upload, attempt: int, workshop: Workshop, report: Repor
         conversion = await convert(_job(image, product, bands, sources, upload, scratch, workshop.limits), report)
         for warning in conversion.warnings:
             await workshop.uploads.log(upload.id, ImageUploadEventSeverity.WARNING, warning)
+        await workshop.uploads.begin_publishing(upload.id, attempt)
         hrefs = await store(image, conversion, workshop.store)
     item = item_from_conversion(
         image, bands, conversion, hrefs, default_display_bands=product.default_display_bands, now=datetime.now(UTC)
     )
+    used = _usage(upload, conversion, time.monotonic() - began)
+    await workshop.uploads.log(upload.id, ImageUploadEventSeverity.INFO, used, ImageUploadEventType.USAGE)
     await publish(item, upload, attempt, workshop.uploads)
+
+
+def _usage(upload: Upload, conversion: Conversion, seconds: float) -> str:
+    read = sum(file.size or 0 for file in upload.files)
+    written = sum(raster.size for raster in conversion.rasters) + sum(shown.size for shown in conversion.previews)
+    return (
+        f"{seconds:.1f} s, {conversion.processor_seconds:.1f} s of processors, {conversion.memory_bytes >> 20} MiB of"
+        f" memory at most; {read} bytes read, {written} bytes written."
+    )
 
 
 async def _describe_product(upload: Upload, workshop: Workshop) -> tuple[Product, tuple[Band, ...]]:
@@ -141,16 +156,13 @@ async def publish(item: Json, upload: Upload, attempt: int, uploads: Uploads) ->
     """
     async with uploads.pool.connection() as connection:
         await catalog.get_collection(connection, upload.collection, lock=True)
-        if await catalog.item_exists(connection, upload.collection, upload.item):
-            if not upload.options.overwrite:
-                raise UploadError(
-                    "IMAGE_EXISTS",
-                    f"Image '{upload.collection}:{upload.item}' appeared while this upload ran; use another name, or"
-                    " overwrite=True.",
-                )
-            before = await catalog.get_item(connection, upload.collection, upload.item)
-            if "created" in before["properties"]:
-                item["properties"]["created"] = before["properties"]["created"]
+        exists = await catalog.item_exists(connection, upload.collection, upload.item)
+        if exists and not upload.options.overwrite:
+            raise UploadError(
+                "IMAGE_EXISTS",
+                f"Image '{upload.collection}:{upload.item}' appeared while this upload ran; use another name, or"
+                " overwrite=True.",
+            )
         await catalog.upsert_items(connection, upload.collection, [item])
         await uploads.succeed(connection, upload.id, attempt)
 

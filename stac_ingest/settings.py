@@ -71,7 +71,8 @@ class WorkerSettings(_Settings):
     """Uploads converted at once by one worker; each conversion uses all cores while it compresses."""
     lease_seconds: float = 60
     """An upload whose worker was not heard of for so long is taken by another."""
-    renew_seconds: float = 10
+    renew_seconds: float = 1
+    """How often a worker says that it is alive, and so learns that its upload was canceled."""
     sweep_seconds: float = 15
     """How often abandoned uploads are looked for."""
 

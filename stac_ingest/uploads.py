@@ -7,8 +7,9 @@ comes back. An upload whose workers die is taken up again, MAX_ATTEMPTS times in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -39,7 +40,7 @@ _Severity = ImageUploadEventSeverity
 
 
 class LeaseLostError(StacIngestError):
-    """Another worker has the upload now; this attempt must leave everything as it is."""
+    """The upload was canceled, or another worker has it now; this attempt must leave everything as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,16 @@ class ExpectedFile:
     kind: UploadFileKind
     name: str
     size: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some of the uploads that were asked for."""
+
+    uploads: Sequence[Upload]
+    """Without their files and events."""
+    following: tuple[datetime, str] | None
+    """Where the next page begins; None when there is none."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +134,13 @@ class Uploads:
         """Hand an upload whose files have all arrived to the workers; submitting it again changes nothing.
 
         Raises:
-            RequestError: 404 `UPLOAD_NOT_FOUND`, 409 `FILES_MISSING`, which names them, or 409 `UPLOAD_ENDED`.
+            RequestError: 404 `UPLOAD_NOT_FOUND`, 409 `FILES_MISSING`, which names them, or 409 `UPLOAD_ENDED` when it
+                had ended before it was submitted.
         """
         async with self.pool.connection() as connection:
-            status = (await self._lock(connection, upload))["status"]
-            if status in (_Status.PENDING, _Status.RUNNING):
+            row = await self._lock(connection, upload)
+            status = row["status"]
+            if status in (_Status.PENDING, _Status.RUNNING) or (row["attempt"] and status != _Status.CANCELED):
                 return
             if status != _Status.TRANSFERRING:
                 raise RequestError(409, "UPLOAD_ENDED", f"Upload {upload} has ended: {status}; open a new one.")
@@ -141,18 +154,21 @@ class Uploads:
             await self._defer(connection, upload)
 
     async def cancel(self, upload: str) -> None:
-        """End an upload that no worker has taken yet; canceling it again changes nothing.
+        """End an upload that has not ended; a worker that has it stops soon. Canceling it again changes nothing.
 
         Raises:
-            RequestError: 404 `UPLOAD_NOT_FOUND`, or 409 `NOT_CANCELABLE` once it runs or has ended.
+            RequestError: 404 `UPLOAD_NOT_FOUND`, or 409 `NOT_CANCELABLE` once it has ended, or its image is just being
+                put into the catalog.
         """
         async with self.pool.connection() as connection:
-            status = (await self._lock(connection, upload))["status"]
-            if status == _Status.CANCELED:
+            row = await self._lock(connection, upload)
+            status = _Status(row["status"])
+            if status is _Status.CANCELED:
                 return
-            if status not in (_Status.TRANSFERRING, _Status.PENDING):
+            if status.is_final or (status is _Status.RUNNING and row["publishing"]):
+                found = f"{status} already" if status.is_final else "putting its image into the catalog already"
                 raise RequestError(
-                    409, "NOT_CANCELABLE", f"Expected an upload that waits, found {upload} to be {status} already."
+                    409, "NOT_CANCELABLE", f"Expected an upload that has not ended, found {upload} to be {found}."
                 )
             await self._set(connection, upload, _Status.CANCELED)
             await self._event(connection, upload, "api", _Type.CANCEL, _Severity.INFO, "Canceled on request.")
@@ -172,13 +188,39 @@ class Uploads:
             return _Status(row["status"]), await self._events(connection, upload, after=after)
 
     async def find(
-        self, *, collection: str | None, item: str | None, status: ImageUploadStatus | None, limit: int
-    ) -> Sequence[Upload]:
-        """Return uploads, newest first, without their files and events."""
-        values = {"collection": collection, "item": item, "status": status, "limit": limit}
+        self,
+        *,
+        collection: str | None = None,
+        item: str | None = None,
+        status: ImageUploadStatus | None = None,
+        ids: Iterable[str] | None = None,
+        before: tuple[datetime, str] | None = None,
+        limit: int,
+    ) -> Page:
+        """Return uploads, newest first.
+
+        Args:
+            collection: Only those to this product.
+            item: Only those of images of this name.
+            status: Only those in this state.
+            ids: Only those among these.
+            before: Where the page before has ended (`Page.following`).
+            limit: How many to return at most.
+        """
+        values = {
+            "collection": collection,
+            "item": item,
+            "status": status,
+            "ids": None if ids is None else [UUID(upload) for upload in ids if _is_uuid(upload)],
+            "before": before and before[0],
+            "before_id": before and before[1],
+            "limit": limit + 1,
+        }
         async with self.pool.connection() as connection:
             rows = await (await connection.execute(queries()["list_uploads"], values)).fetchall()
-        return [_upload(row, [], []) for row in rows]
+        uploads = [_upload(row, [], []) for row in rows[:limit]]
+        following = (uploads[-1].created, uploads[-1].id) if len(rows) > limit else None
+        return Page(uploads=uploads, following=following)
 
     # --- The worker's side
 
@@ -200,10 +242,22 @@ class Uploads:
         async with self.pool.connection() as connection:
             await self._fenced(connection, "renew_lease", upload, attempt, lease=lease_seconds)
 
-    async def log(self, upload: str, severity: ImageUploadEventSeverity, message: str) -> None:
+    async def log(
+        self,
+        upload: str,
+        severity: ImageUploadEventSeverity,
+        message: str,
+        event_type: ImageUploadEventType = ImageUploadEventType.LOG,
+        share: float | None = None,
+    ) -> None:
         """Add an event of the worker."""
         async with self.pool.connection() as connection:
-            await self._event(connection, upload, "worker", _Type.LOG, severity, message)
+            await self._event(connection, upload, "worker", event_type, severity, message, share)
+
+    async def begin_publishing(self, upload: str, attempt: int) -> None:
+        """Go past the point where the upload can be canceled; raises LeaseLostError, also when it has been."""
+        async with self.pool.connection() as connection:
+            await self._fenced(connection, "begin_publishing", upload, attempt)
 
     async def succeed(self, connection: Connection, upload: str, attempt: int) -> None:
         """End an attempt well, inside the transaction that puts its Item into the catalog; raises LeaseLostError."""
@@ -290,7 +344,7 @@ class Uploads:
     async def _fenced(self, connection: Connection, query: str, upload: str, attempt: int, **values: object) -> None:
         values = {"id": upload, "attempt": attempt, **values}
         if await (await connection.execute(queries()[query], values)).fetchone() is None:
-            raise LeaseLostError(f"Attempt {attempt} of upload {upload} was given to another worker.")
+            raise LeaseLostError(f"Attempt {attempt} of upload {upload} was canceled, or given to another worker.")
 
     async def _give_up(self, connection: Connection, upload: str, code: str, message: str) -> None:
         await self._set(connection, upload, _Status.FAILURE, Jsonb({"code": code, "message": message}))
@@ -307,11 +361,10 @@ class Uploads:
         type_: ImageUploadEventType,
         severity: ImageUploadEventSeverity,
         message: str,
+        share: float | None = None,
     ) -> None:
-        await connection.execute(
-            queries()["add_event"],
-            {"id": upload, "component": component, "type": type_, "severity": severity, "message": message},
-        )
+        values = {"component": component, "type": type_, "severity": severity, "message": message, "share": share}
+        await connection.execute(queries()["add_event"], {"id": upload, **values})
 
     async def _defer(self, connection: Connection, upload: str) -> None:
         task = self.queue.configure_task(TASK, queueing_lock=upload, connection=connection)

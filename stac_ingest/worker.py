@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 
 import procrastinate
 import psycopg
 
+from stac_ingest import deletions, idempotency
 from stac_ingest.converter import Report
 from stac_ingest.database import open_pool
+from stac_ingest.deletions import Deletions
 from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
-from stac_ingest.models.enums import ImageUploadEventSeverity
+from stac_ingest.models.enums import ImageUploadEventSeverity, ImageUploadEventType
 from stac_ingest.models.raster import Limits
+from stac_ingest.models.upload import Upload
 from stac_ingest.pipeline import Workshop, ingest
 from stac_ingest.settings import ServiceSettings, WorkerSettings
 from stac_ingest.storage import STAGING, open_store
@@ -25,7 +29,9 @@ logger = logging.getLogger(__name__)
 SHUTDOWN_SECONDS = 300
 STALLED_SECONDS = SHUTDOWN_SECONDS + 60
 """procrastinate stops its heartbeat before it waits for running jobs, so a worker may be silent that long and live."""
-REPORTED_SHARE = 0.25
+REPORTED_SHARE = 0.1
+REPORTED_SECONDS = 0.5
+"""Progress is reported no more often."""
 
 
 async def run(service: ServiceSettings, settings: WorkerSettings, database_url: str) -> None:
@@ -66,6 +72,12 @@ def register(queue: procrastinate.App, workshop: Workshop, settings: WorkerSetti
     async def take(upload_id: str) -> None:
         await process(upload_id, workshop, settings)
 
+    @queue.task(name=deletions.TASK)
+    async def delete(deletion_id: str) -> None:
+        uploads = workshop.uploads
+        everything = Deletions(uploads.pool, uploads.queue)
+        await everything.run(deletion_id, uploads, workshop.store, lease_seconds=settings.lease_seconds)
+
 
 async def process(upload_id: str, workshop: Workshop, settings: WorkerSettings) -> None:
     """Claim an upload, make an image of it, and record how that ended; does nothing when it is not to be had."""
@@ -76,38 +88,50 @@ async def process(upload_id: str, workshop: Workshop, settings: WorkerSettings) 
     upload = await uploads.get(upload_id)
     logger.info("upload %s of %s:%s, attempt %d", upload_id, upload.collection, upload.item, attempt)
     try:
-        async with _kept_lease(uploads, upload_id, attempt, settings):
-            await ingest(upload, attempt, workshop, _reporter(uploads, upload_id))
-    except LeaseLostError as error:
-        logger.warning("%s", error)
-        return
-    except RetryableUploadError as error:
-        logger.warning("upload %s: %s: %s", upload_id, error.code, error)
-        await uploads.retry(upload_id, attempt, error.code, str(error))
-        return
-    except (UploadError, RequestError) as error:
-        logger.info("upload %s failed: %s: %s", upload_id, error.code, error)
-        await uploads.fail(upload_id, attempt, error.code, str(error))
+        try:
+            await _attempt(upload, attempt, workshop, settings)
+        except LeaseLostError as error:
+            logger.warning("%s", error)
+        if (await uploads.get(upload_id)).status.is_final:
+            await workshop.store.delete_under(f"{STAGING}/{upload_id}")
     except psycopg.OperationalError as error:
         # Nothing can be written; the lease runs out and the upload is taken up again.
         logger.warning("upload %s: the database went away: %s", upload_id, error)
-        return
+
+
+async def _attempt(upload: Upload, attempt: int, workshop: Workshop, settings: WorkerSettings) -> None:
+    """Make an image of an upload, and record how that ended; raises LeaseLostError when this attempt has no say."""
+    uploads = workshop.uploads
+    try:
+        async with _kept_lease(uploads, upload.id, attempt, settings):
+            await ingest(upload, attempt, workshop, _reporter(uploads, upload.id))
+    except RetryableUploadError as error:
+        logger.warning("upload %s: %s: %s", upload.id, error.code, error)
+        await uploads.retry(upload.id, attempt, error.code, str(error))
+    except (UploadError, RequestError) as error:
+        logger.info("upload %s failed: %s: %s", upload.id, error.code, error)
+        await uploads.fail(upload.id, attempt, error.code, str(error))
     except OSError as error:
-        logger.exception("upload %s", upload_id)
+        logger.exception("upload %s", upload.id)
         reason = f"The disk or the store failed ({error.strerror or error}); is there space left?"
-        await uploads.retry(upload_id, attempt, "STORAGE_FAILED", reason)
-        return
-    await workshop.store.delete_under(f"{STAGING}/{upload_id}")
+        await uploads.retry(upload.id, attempt, "STORAGE_FAILED", reason)
 
 
 def _reporter(uploads: Uploads, upload_id: str) -> Report:
-    last = 0.0
+    last_share, last_time = 0.0, 0.0
 
     async def report(share: float, doing: str) -> None:
-        nonlocal last
-        if share - last >= REPORTED_SHARE:
-            last = share
-            await uploads.log(upload_id, ImageUploadEventSeverity.DEBUG, f"{doing}: {share:.0%} done")
+        nonlocal last_share, last_time
+        now = time.monotonic()
+        if share - last_share >= REPORTED_SHARE and now - last_time >= REPORTED_SECONDS:
+            last_share, last_time = share, now
+            await uploads.log(
+                upload_id,
+                ImageUploadEventSeverity.DEBUG,
+                f"{doing}: {share:.0%} done",
+                ImageUploadEventType.PROGRESS,
+                share,
+            )
 
     return report
 
@@ -136,6 +160,9 @@ async def _sweep_for_ever(workshop: Workshop, settings: WorkerSettings) -> None:
         try:
             for upload in await workshop.uploads.sweep():
                 await workshop.store.delete_under(f"{STAGING}/{upload}")
+            await Deletions(workshop.uploads.pool, workshop.uploads.queue).sweep()
+            async with workshop.uploads.pool.connection() as connection:
+                await idempotency.forget(connection)
         except (psycopg.Error, OSError) as error:
-            logger.warning("could not look for abandoned uploads: %s", error)
+            logger.warning("could not look for abandoned work: %s", error)
         await asyncio.sleep(settings.sweep_seconds)

@@ -12,8 +12,12 @@ from stac_fastapi.pgstac.extensions.filter import FiltersClient
 from stac_fastapi.pgstac.types.search import PgstacSearch
 from stac_fastapi.types.requests import get_base_url
 from stac_fastapi.types.stac import ItemCollection, LandingPage
+from starlette.responses import Response
 
 from api.stac import cql2
+from api.stac.answers import collection_answer, item_answer
+from stac_ingest import catalog
+from stac_ingest.database import Pool
 from stac_ingest.stac import STAC_VERSION
 
 _TAG_QUERYABLES: dict[str, dict[str, Any]] = {
@@ -52,6 +56,19 @@ class CatalogClient(CoreCrudClient):  # type: ignore[misc]
         ]
         return page
 
+    async def get_collection(self, collection_id: str, request: Request, **kwargs: Any) -> Response:
+        """Return a Collection with its ETag."""
+        async with _pool(request).connection() as connection:
+            stored = await catalog.get_collection(connection, collection_id)
+        return collection_answer(stored, request)
+
+    async def get_item(self, item_id: str, collection_id: str, request: Request, **kwargs: Any) -> Response:
+        """Return an Item with its ETag."""
+        async with _pool(request).connection() as connection:
+            await catalog.get_collection(connection, collection_id)
+            stored = await catalog.get_item(connection, collection_id, item_id)
+        return item_answer(stored, request)
+
     async def post_search(self, search_request: PgstacSearch, request: Request, **kwargs: Any) -> ItemCollection:
         """Search by POST; the filter may be CQL2-JSON or CQL2 text."""
         found: ItemCollection = await super().post_search(_with_filter(search_request), request, **kwargs)
@@ -82,6 +99,11 @@ class SearchBody(PgstacSearch):  # type: ignore[misc]
         if not isinstance(sent, dict):
             raise ValueError("expected a JSON object")
         return sent
+
+
+def _pool(request: Request) -> Pool:
+    pool: Pool = request.app.state.pool
+    return pool
 
 
 def _with_filter(search: PgstacSearch) -> PgstacSearch:

@@ -2,7 +2,9 @@
 
 Tags live in `keywords`. `tags` is another name of that array, and `tag` is a virtual text that stands for any one of
 them, for clients without array operators. pgstac has no `in` or `=` for arrays as people mean them, so these become
-its array operators here.
+its array operators here. Values in the extra properties, such as `ingest:extra_properties.quality`, are JSON of any
+type; they are compared by an operator of our own (`database/schema.sql`), which keeps the types apart. In their names
+a dot or backslash that belongs to a key has a backslash before it.
 
 Everyone may search, so a filter is measured before it is read: the parser of CQL2 text takes twice as long for every
 parenthesis around a mistake, and ends the whole process when a text nests deeply enough.
@@ -16,6 +18,7 @@ from typing import Any
 
 import cql2
 
+from api.bodies import require_storable
 from stac_ingest.errors import RequestError
 
 Expression = Any
@@ -37,6 +40,12 @@ _ARRAY_OPERATORS = {
     "a_equals": "a_equals",
     "a_containedby": "a_contained_by",
     "a_contained_by": "a_contained_by",
+}
+_EXTRA = re.compile(r"(?:properties\.)*ingest:extra_properties((?:\.(?:[^\\.]|\\.)*)+)", re.DOTALL)
+_KEY = re.compile(r"\.((?:[^\\.]|\\.)*)", re.DOTALL)
+_EXTRA_OPERATORS = {
+    **{operator: operator for operator in ("=", "<>", "<", "<=", ">", ">=", "in", "like", "isnull")},
+    **{"!=": "<>", "eq": "=", "neq": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="},
 }
 _SPATIAL = "contains crosses disjoint equals intersects overlaps touches within"
 _TEMPORAL = (
@@ -70,9 +79,12 @@ def parse(text: str | dict[str, Any] | bool, language: str | None) -> Expression
         language: `cql2-text` or `cql2-json`; unset: whichever it looks like.
 
     Raises:
-        RequestError: 400 `INVALID_FILTER`, with what the parser found.
+        RequestError: 400 `INVALID_FILTER`, with what the parser found, or `INVALID_REQUEST` for numbers and characters
+            that the database does not know.
     """
-    return normalised(checked(_tree(text, language)))
+    tree = checked(_tree(text, language))
+    require_storable(tree)
+    return normalised(tree)
 
 
 def _tree(text: str | dict[str, Any] | bool, language: str | None) -> Expression:
@@ -194,6 +206,8 @@ def normalised(tree: Expression) -> Expression:
     operator, arguments = str(tree.get("op", "")), tree.get("args")
     if operator.lower() in _ARRAY_OPERATORS:
         return {**tree, "op": _ARRAY_OPERATORS[operator.lower()]}
+    if isinstance(arguments, list) and (extra := _extra_comparison(operator.lower(), *arguments)):
+        return extra
     if isinstance(arguments, list) and len(arguments) == 2:
         return _tag_comparison(operator.lower(), *arguments) or tree
     return tree
@@ -218,6 +232,19 @@ def _tag_comparison(operator: str, left: Expression, right: Expression) -> Expre
         case "like" | "ilike" | "<" | "<=" | ">" | ">=" | "lt" | "lte" | "gt" | "gte":
             raise _invalid(f"tags cannot be compared with {operator!r}; use =, <>, in, a_contains or a_overlaps")
     return None
+
+
+def _extra_comparison(operator: str, left: Expression, right: Expression = None, *_: Expression) -> Expression | None:
+    """Return the comparison of a value in the extra properties as our own operator; None: it is none, or not such."""
+    name = left.get("property") if isinstance(left, dict) else None
+    if operator not in _EXTRA_OPERATORS or not isinstance(name, str) or not (path := _EXTRA.fullmatch(name)):
+        return None
+    values = right if operator == "in" and isinstance(right, list) else [right]
+    if any(isinstance(value, dict | list) for value in values):
+        return None
+    keys = [re.sub(r"\\(.)", r"\1", key) for key in _KEY.findall(path[1])]
+    given = values if operator == "in" else right
+    return {"op": "extra_property", "args": [json.dumps(keys), _EXTRA_OPERATORS[operator], json.dumps(given)]}
 
 
 def _is_tags(side: Expression) -> bool:

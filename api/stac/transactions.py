@@ -1,8 +1,11 @@
-"""Writing Collections and Items by the Transaction extension; each request is one transaction of the database."""
+"""Writing Collections and Items by the Transaction extension; each request is one transaction of the database.
+
+Each write reads the same: unless it was done before, lock what is there, require that it is what the request expects,
+and write; then answer with what is there now.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import attr
@@ -12,14 +15,14 @@ from json_merge_patch import merge
 from pydantic import BaseModel, Field, ValidationError
 from stac_fastapi.extensions.transaction import AsyncBaseTransactionsClient
 from stac_fastapi.extensions.transaction.request import PatchOperation
-from stac_fastapi.pgstac.models.links import CollectionLinks, ItemLinks
 from stac_fastapi.types.requests import get_base_url
 from stac_pydantic import Collection, Item, ItemCollection
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from api.bodies import require_storable
+from api.stac.answers import collection_answer, item_answer, require_unchanged
+from api.writing import writing
 from stac_ingest import catalog
-from stac_ingest.database import Pool
 from stac_ingest.errors import AttributeValidationError, RequestError
 from stac_ingest.models.bands import Layout
 from stac_ingest.models.values import check_name, check_product_id, describe
@@ -50,78 +53,95 @@ class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
 
     async def create_item(
         self, collection_id: str, item: Item | ItemCollection, request: Request, **kwargs: Any
-    ) -> Json | Response:
+    ) -> Response:
         """Add one Item, or all or none of an ItemCollection."""
         sent = await _received(item, request)
-        if sent["type"] == "FeatureCollection":
-            items = [_checked_item(feature, collection_id, None) for feature in sent["features"]]
-            async with _pool(request).connection() as connection:
-                await catalog.create_items(connection, collection_id, items)
-            return Response(status_code=201)
-        created = _checked_item(sent, collection_id, None)
-        async with _pool(request).connection() as connection:
-            await catalog.create_items(connection, collection_id, [created])
-        href = f"{get_base_url(request)}collections/{collection_id}/items/{created['id']}"
-        return JSONResponse(await _item_with_links(created, request), status_code=201, headers={"Location": href})
+        whole = sent["type"] == "FeatureCollection"
+        created = [_checked_item(feature, collection_id, None) for feature in (sent["features"] if whole else [sent])]
+        async with writing(request) as write:
+            if not write.repeated:
+                await catalog.create_items(write.connection, collection_id, created)
+            if whole:
+                return Response(status_code=201)
+            stored = await catalog.get_item(write.connection, collection_id, created[0]["id"])
+        return item_answer(stored, request, status=201)
 
-    async def update_item(self, request: Request, collection_id: str, item_id: str, item: Item, **kwargs: Any) -> Json:
+    async def update_item(
+        self, request: Request, collection_id: str, item_id: str, item: Item, **kwargs: Any
+    ) -> Response:
         """Replace an Item that is there."""
         changed = _checked_item(await _received(item, request), collection_id, item_id)
-        async with _pool(request).connection() as connection:
-            await catalog.get_item(connection, collection_id, item_id)
-            await catalog.upsert_items(connection, collection_id, [changed])
-        return await _item_with_links(changed, request)
+        async with writing(request) as write:
+            if not write.repeated:
+                before = await catalog.get_item(write.connection, collection_id, item_id, lock=True)
+                require_unchanged(before, request)
+                await catalog.upsert_items(write.connection, collection_id, [changed])
+            stored = await catalog.get_item(write.connection, collection_id, item_id)
+        return item_answer(stored, request)
 
-    async def patch_item(self, collection_id: str, item_id: str, patch: Patch, request: Request, **kwargs: Any) -> Json:
+    async def patch_item(
+        self, collection_id: str, item_id: str, patch: Patch, request: Request, **kwargs: Any
+    ) -> Response:
         """Change a part of an Item, by JSON Merge Patch or JSON Patch."""
-        async with _pool(request).connection() as connection:
-            await catalog.get_collection(connection, collection_id, lock=True)
-            before = await catalog.get_item(connection, collection_id, item_id)
-            changed = _checked_item(await _patched(before, Item, request), collection_id, item_id)
-            await catalog.upsert_items(connection, collection_id, [changed])
-        return await _item_with_links(changed, request)
+        async with writing(request) as write:
+            if not write.repeated:
+                before = await catalog.get_item(write.connection, collection_id, item_id, lock=True)
+                require_unchanged(before, request)
+                changed = _checked_item(await _patched(before, Item, request), collection_id, item_id)
+                await catalog.upsert_items(write.connection, collection_id, [changed])
+            stored = await catalog.get_item(write.connection, collection_id, item_id)
+        return item_answer(stored, request)
 
     async def delete_item(self, item_id: str, collection_id: str, request: Request, **kwargs: Any) -> Response:
         """Remove an Item."""
-        async with _pool(request).connection() as connection:
-            await catalog.delete_item(connection, collection_id, item_id)
+        async with writing(request) as write:
+            if not write.repeated:
+                before = await catalog.get_item(write.connection, collection_id, item_id, lock=True)
+                require_unchanged(before, request)
+                await catalog.delete_item(write.connection, collection_id, item_id)
         return Response(status_code=204)
 
     async def create_collection(self, collection: Collection, request: Request, **kwargs: Any) -> Response:
         """Add a Collection."""
         created = _checked_collection(await _received(collection, request), None)
-        async with _pool(request).connection() as connection:
-            stored = await catalog.create_collection(connection, created)
-        href = f"{get_base_url(request)}collections/{created['id']}"
-        return JSONResponse(await _collection_with_links(stored, request), status_code=201, headers={"Location": href})
+        async with writing(request) as write:
+            if not write.repeated:
+                await catalog.create_collection(write.connection, created)
+            stored = await catalog.get_collection(write.connection, created["id"])
+        return collection_answer(stored, request, status=201)
 
     async def update_collection(
         self, collection_id: str, collection: Collection, request: Request, **kwargs: Any
-    ) -> Json:
+    ) -> Response:
         """Replace a Collection that is there."""
         changed = _checked_collection(await _received(collection, request), collection_id)
-        async with _pool(request).connection() as connection:
-            stored = await catalog.update_collection(connection, changed)
-        return await _collection_with_links(stored, request)
+        async with writing(request) as write:
+            if not write.repeated:
+                before = await catalog.get_collection(write.connection, collection_id, lock=True)
+                require_unchanged(before, request)
+                await catalog.update_collection(write.connection, changed)
+            stored = await catalog.get_collection(write.connection, collection_id)
+        return collection_answer(stored, request)
 
-    async def patch_collection(self, collection_id: str, patch: Patch, request: Request, **kwargs: Any) -> Json:
+    async def patch_collection(self, collection_id: str, patch: Patch, request: Request, **kwargs: Any) -> Response:
         """Change a part of a Collection, by JSON Merge Patch or JSON Patch."""
-        async with _pool(request).connection() as connection:
-            before = await catalog.get_collection(connection, collection_id, lock=True)
-            changed = _checked_collection(await _patched(before, Collection, request), collection_id)
-            stored = await catalog.update_collection(connection, changed)
-        return await _collection_with_links(stored, request)
+        async with writing(request) as write:
+            if not write.repeated:
+                before = await catalog.get_collection(write.connection, collection_id, lock=True)
+                require_unchanged(before, request)
+                changed = _checked_collection(await _patched(before, Collection, request), collection_id)
+                await catalog.update_collection(write.connection, changed)
+            stored = await catalog.get_collection(write.connection, collection_id)
+        return collection_answer(stored, request)
 
     async def delete_collection(self, collection_id: str, request: Request, **kwargs: Any) -> Response:
-        """Remove a Collection and its Items."""
-        async with _pool(request).connection() as connection:
-            await catalog.delete_collection(connection, collection_id)
+        """Remove a Collection that has no Items."""
+        async with writing(request) as write:
+            if not write.repeated:
+                before = await catalog.get_collection(write.connection, collection_id, lock=True)
+                require_unchanged(before, request)
+                await catalog.delete_collection(write.connection, collection_id)
         return Response(status_code=204)
-
-
-def _pool(request: Request) -> Pool:
-    pool: Pool = request.app.state.pool
-    return pool
 
 
 async def _received(stac: BaseModel | None, request: Request) -> Json:
@@ -212,17 +232,3 @@ def _require_name(check: Any, name: object, what: str) -> None:
         check(name)
     except ValueError as error:
         raise RequestError(400, "INVALID_ID", f"Expected the {what} {name!r} to be otherwise: {error}.") from error
-
-
-async def _item_with_links(item: Json, request: Request) -> Json:
-    made = ItemLinks(collection_id=item["collection"], item_id=item["id"], request=request)
-    return {**item, "links": [*made.create_links(), *_own_links(item["links"])]}
-
-
-async def _collection_with_links(collection: Json, request: Request) -> Json:
-    made = CollectionLinks(collection_id=collection["id"], request=request)
-    return {**collection, "links": [*made.create_links(), *_own_links(collection["links"])]}
-
-
-def _own_links(links: Iterable[Json]) -> list[Json]:
-    return [link for link in links if link["rel"] not in catalog.UNSTORED_LINKS]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from stac_ingest import stac
 from stac_ingest.client.connection import Client, default_client, path
-from stac_ingest.client.objects import Attribute, CatalogObject, require_known
-from stac_ingest.client.product import Product
+from stac_ingest.client.objects import Attribute, CatalogObject, Rows, require_known
+from stac_ingest.client.product import Product, change_collection, require_unchanged
 from stac_ingest.errors import AttributeValidationError, ConflictError, NotFoundError
 from stac_ingest.models import bands as values
 from stac_ingest.models.enums import BandType, Colormap, DataType, DocumentState
 from stac_ingest.models.values import Resolution, make_valid_name
+
+if TYPE_CHECKING:
+    from stac_ingest.client.search import BandSearch
 
 Range = tuple[float, float]
 
@@ -47,6 +51,7 @@ class Band(CatalogObject[values.Band]):
     sort_order = Attribute[int | None]()
     vendor_order = Attribute[int | None]()
     vendor_band_name = Attribute[str | None]()
+    processing_levels = Attribute[dict[str, str | list[values.ProcessingStep]]]()
 
     def __init__(
         self,
@@ -54,12 +59,15 @@ class Band(CatalogObject[values.Band]):
         *,
         product: Product | None = None,
         product_id: str | None = None,
+        id: str | None = None,  # noqa: A002 - the name of the attribute
         **attributes: Any,
     ) -> None:
         cls = self.__class__
         if cls is Band:
             raise TypeError("You can only instantiate a derived class of 'Band'")
         require_known(cls, attributes)
+        if id is not None:
+            product_id, attributes["name"] = split_id(id, product, product_id, attributes.get("name"))
         self._product_id = owner_id(product, product_id)
         super().__init__(client or (product._client if product else None), cls.VALUE.check(attributes))
 
@@ -83,47 +91,96 @@ class Band(CatalogObject[values.Band]):
         """Return `name` with every run of characters that a name cannot hold replaced by `_`."""
         return make_valid_name(name)
 
+    # --- The catalog
+
     @classmethod
     def get(
         cls,
         id: str,  # noqa: A002 - the name of the attribute
         client: Client | None = None,
     ) -> Self | None:
-        """Return the band with the id `product:name`; None when there is none, or it is of another class."""
-        client = client or default_client()
-        product_id, _, name = id.rpartition(":")
-        try:
-            collection = client.get(path("collections", product_id))
-        except NotFoundError:
-            return None
-        found = [value for value in stac.bands_from_collection(collection) if value.name == name]
-        band = band_of(found[0], product_id, client) if found else None
-        return band if isinstance(band, cls) else None
-
-    def save(self) -> None:
-        """Add the band to its product, or update what was changed.
+        """Return the band with the id `product:name`; None when there is none, or it is of another class.
 
         Raises:
-            ConflictError: The band is new here, and the product has one with this name.
-            NotFoundError: The product is not in the catalog.
+            AttributeValidationError: The id has no colon.
         """
-        self._require_existing()
-        if self.state is DocumentState.SAVED:
-            return
-        address = path("collections", self._product_id)
-        collection = self._client.get(address)
-        others = [band for band in stac.bands_from_collection(collection) if band.name != self.name]
-        if self.state is DocumentState.UNSAVED and len(others) < len(stac.bands_from_collection(collection)):
-            raise ConflictError(f"Product {self._product_id!r} has a band {self.name!r} already; get it and change it.")
-        value = self._checked()
-        if value.sort_order is None:
-            value = value.evolve(sort_order=1 + max((band.sort_order or 0 for band in others), default=0))
-        product = stac.product_from_collection(collection)
-        made = self._client.put(address, stac.collection_from_product(product, [*others, value], collection))
-        self._mark_saved(next(band for band in stac.bands_from_collection(made) if band.name == self.name))
+        return next(iter(cls._find_many((id,), client or default_client())), None)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}: {self.name}\n  id: {self.id}\n  state: {self.state}"
+    @classmethod
+    def search(cls, client: Client | None = None) -> BandSearch:
+        """Return the search for bands of this class; filter it, then iterate."""
+        from stac_ingest.client.search import BandSearch
+
+        return BandSearch(client or default_client(), kind=cls)
+
+    @classmethod
+    def _find_many(cls, ids: Sequence[str], client: Client) -> Iterable[Self]:
+        product_ids = dict.fromkeys(split_id(one)[0] for one in ids)
+        for product_id in product_ids:
+            try:
+                collection = client.get(path("collections", product_id))
+            except NotFoundError:
+                continue
+            for value in stac.bands_from_collection(collection):
+                band = band_of(value, product_id, client)
+                if isinstance(band, cls) and band.id in ids:
+                    yield band
+
+    def _load(self) -> None:
+        self._take(self._client.get(path("collections", self._product_id)))
+
+    def _take(self, collection: dict[str, Any]) -> None:
+        for value in stac.bands_from_collection(collection):
+            if value.name == self.name:
+                self._mark_saved(value)
+                return
+        raise NotFoundError(f"{self._title} is not in the catalog.", status=404)
+
+    def _create(self) -> None:
+        def added(bands: dict[str, values.Band]) -> list[values.Band]:
+            if self.name in bands:
+                raise ConflictError(
+                    f"Product {self._product_id!r} has a band {self.name!r} already; get it and change it."
+                )
+            last = max((band.sort_order or 0 for band in bands.values()), default=0)
+            value = self.value if self.value.sort_order is not None else self.value.evolve(sort_order=last + 1)
+            return [*bands.values(), value]
+
+        self._take(self._change_bands(added))
+
+    def _change(self) -> None:
+        def changed(bands: dict[str, values.Band]) -> list[values.Band]:
+            self._require_same(bands)
+            return list((bands | {self.name: self.value}).values())
+
+        self._take(self._change_bands(changed))
+
+    def _remove(self) -> None:
+        def reduced(bands: dict[str, values.Band]) -> list[values.Band]:
+            if self.name not in bands:
+                raise NotFoundError(f"{self._title} is not in the catalog.", status=404)
+            return [band for band in bands.values() if band.name != self.name]
+
+        self._change_bands(reduced)
+
+    def _require_same(self, bands: dict[str, values.Band]) -> None:
+        if self.name not in bands:
+            raise NotFoundError(f"{self._title} is not in the catalog.", status=404)
+        require_unchanged(self._title, self._saved or {}, bands[self.name].to_json())
+
+    def _change_bands(self, change: Callable[[dict[str, values.Band]], list[values.Band]]) -> dict[str, Any]:
+        """Write the product's bands as `change` makes them of what they are, and return the Collection."""
+
+        def changed(collection: dict[str, Any]) -> dict[str, Any]:
+            bands = change({band.name: band for band in stac.bands_from_collection(collection)})
+            return stac.collection_from_product(stac.product_from_collection(collection), bands, collection)
+
+        written: dict[str, Any] = change_collection(self._client, self._product_id, changed).body
+        return written
+
+    def _rows(self) -> Rows:
+        shown = ("description", "data_type", "nodata", "data_range", "display_range", "resolution")
+        return [("id", self.id), ("product", self._product_id), *((name, getattr(self.value, name)) for name in shown)]
 
 
 class SpectralBand(Band):
@@ -194,6 +251,23 @@ def band_of(value: values.Band, product: Product | str, client: Client) -> Band:
     band = CLASSES[value.type](client, product_id=product_id, name=value.name)
     band._mark_saved(value)
     return band
+
+
+def split_id(
+    identifier: str, product: Product | None = None, product_id: str | None = None, name: str | None = None
+) -> tuple[str, str]:
+    """Return the product's id and the name that the id of a band or image consists of; the last colon parts them.
+
+    Raises:
+        AttributeValidationError: There is no colon, or a product or name that is given too says otherwise.
+    """
+    owner, colon, own = identifier.rpartition(":")
+    if not colon:
+        raise AttributeValidationError(f"Expected an id as product:name, found {identifier!r}")
+    said = product_id or (product.id if product else None)
+    if said not in (None, owner) or name not in (None, own):
+        raise AttributeValidationError(f"The id {identifier!r} contradicts the product {said!r} or the name {name!r}")
+    return owner, own
 
 
 def owner_id(product: Product | None, product_id: str | None) -> str:

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from html import escape
+from itertools import batched
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from stac_ingest import stac
-from stac_ingest.client.band import owner_id
-from stac_ingest.client.connection import Client, default_client, path
-from stac_ingest.client.objects import Attribute, CatalogObject, require_known
-from stac_ingest.client.payload import Payload, payloads_of_arrays, payloads_of_files
-from stac_ingest.client.product import Product
-from stac_ingest.client.upload import ImageUpload, give_up
-from stac_ingest.errors import (
-    AttributeValidationError,
-    ClientError,
-    DeletedObjectError,
-    NotFoundError,
-    UnsavedObjectError,
+from stac_ingest.client.band import owner_id, split_id
+from stac_ingest.client.connection import Answer, Client, default_client, path
+from stac_ingest.client.download import DownloadFileFormat, file_of, save
+from stac_ingest.client.geocontext import GeoContext, adjusted, covered_share
+from stac_ingest.client.georeference import combined, georeference_of
+from stac_ingest.client.layers import layers_of, place_of
+from stac_ingest.client.objects import Attribute, CatalogObject, Rows, require_known
+from stac_ingest.client.payload import payloads_of_arrays, payloads_of_files
+from stac_ingest.client.pixels import Pixels, require_axis, with_bands_at
+from stac_ingest.client.product import Product, require_unchanged
+from stac_ingest.client.reading import Reading, Request
+from stac_ingest.client.upload import ImageUpload, transfer
+from stac_ingest.errors import NotFoundError
+from stac_ingest.models.bands import Layout
+from stac_ingest.models.enums import (
+    DataType,
+    DocumentState,
+    ImageUploadType,
+    OverviewResampler,
+    ResampleAlgorithm,
+    StorageState,
 )
-from stac_ingest.models.enums import DocumentState, OverviewResampler, ResampleAlgorithm, StorageState
 from stac_ingest.models.image import File, Geotransform
 from stac_ingest.models.image import Image as ImageValue
-from stac_ingest.models.upload import ImageUploadOptions, Upload
+from stac_ingest.models.raster import Georeference
+from stac_ingest.models.upload import ImageUploadOptions
 
 if TYPE_CHECKING:
-    import numpy as np
+    from stac_ingest.client.search import ImageSearch, ImageUploadSearch
 
-_SET_BY_SERVICE = frozenset(("created", "modified"))
+IDS_AT_ONCE = 100
 
 
 class Image(CatalogObject[ImageValue]):
@@ -75,8 +88,15 @@ class Image(CatalogObject[ImageValue]):
     satellite_id = Attribute[str | None]()
     provider_id = Attribute[str | None]()
     provider_url = Attribute[str | None]()
+    preview_url = Attribute[str | None]()
     processing_pipeline_id = Attribute[str | None]()
     area = Attribute[float | None]()
+    bits_per_pixel = Attribute[list[float] | None]()
+    reflectance_scale = Attribute[list[float] | None]()
+    reflectance_gain_bias = Attribute[list[tuple[float, float]] | None]()
+    radiance_gain_bias = Attribute[list[tuple[float, float]] | None]()
+    temperature_gain_bias = Attribute[list[tuple[float, float]] | None]()
+    brightness_temperature_k1_k2 = Attribute[list[tuple[float, float]] | None]()
     created = Attribute[datetime | None](readonly=True)
     modified = Attribute[datetime | None](readonly=True)
 
@@ -92,7 +112,7 @@ class Image(CatalogObject[ImageValue]):
     ) -> None:
         require_known(Image, attributes)
         if id is not None:
-            product_id, name = _split(id, product_id or (product.id if product else None), name)
+            product_id, name = split_id(id, product, product_id, name)
         value = ImageValue.check({**attributes, "product_id": owner_id(product, product_id), "name": name})
         self._item: dict[str, Any] = {}
         super().__init__(client or (product._client if product else None), value)
@@ -124,68 +144,93 @@ class Image(CatalogObject[ImageValue]):
         cls,
         id: str,  # noqa: A002 - the name of the attribute
         client: Client | None = None,
-    ) -> Image | None:
+    ) -> Self | None:
         """Return the image with the id `product:name`, split at the last colon; None when there is none.
 
         Raises:
             AttributeValidationError: The id has no colon.
         """
         client = client or default_client()
-        product_id, name = _split(id, None, None)
         try:
-            return cls._loaded(client.get(path("collections", product_id, "items", name)), client)
+            answer = client.fetch(_path_of(id))
         except NotFoundError:
             return None
+        return cls._loaded(answer.body, client, answer.etag)
 
     @classmethod
-    def _loaded(cls, item: dict[str, Any], client: Client) -> Image:
+    def exists(
+        cls,
+        id: str,  # noqa: A002 - the name of the attribute
+        client: Client | None = None,
+    ) -> bool:
+        """Return whether the catalog has an image with the id `product:name`; raises as `get`."""
+        return (client or default_client()).exists(_path_of(id))
+
+    @classmethod
+    def search(cls, client: Client | None = None) -> ImageSearch:
+        """Return the search for images of any product; filter it, then iterate."""
+        from stac_ingest.client.search import ImageSearch
+
+        return ImageSearch(client or default_client())
+
+    @classmethod
+    def _find_many(cls, ids: Sequence[str], client: Client) -> Iterable[Self]:
+        names: dict[str, list[str]] = {}
+        for product_id, name in map(split_id, ids):
+            names.setdefault(product_id, []).append(name)
+        for product_id, own in names.items():
+            for some in batched(own, IDS_AT_ONCE, strict=False):
+                asked = {"collections": [product_id], "ids": list(some), "limit": len(some)}
+                for item in client.post("/search", asked)["features"]:
+                    yield cls._loaded(item, client)
+
+    @classmethod
+    def _loaded(cls, item: dict[str, Any], client: Client, etag: str | None = None) -> Self:
         image = cls(client, product_id=item["collection"], name=item["id"])
-        image._take(item)
+        image._take(Answer(item, etag))
         return image
 
-    def _take(self, item: dict[str, Any]) -> None:
-        self._item = item
-        self._mark_saved(stac.image_from_item(item))
+    def _take(self, answer: Answer) -> None:
+        self._item = answer.body
+        self._mark_saved(stac.image_from_item(answer.body), answer.etag)
 
     def _load(self) -> None:
-        self._take(self._client.get(self._path))
+        self._take(self._client.fetch(self._path))
 
-    def reload(self) -> None:
-        """Take the attributes from the catalog; what was changed here is lost.
+    def _create(self) -> None:
+        if self.acquired is None or self.geometry is None:
+            raise ValueError(f"Image {self.id!r} needs acquired and geometry to be saved without pixels; or upload it.")
+        if self.storage_state is StorageState.AVAILABLE and not any(file.href for file in self.files):
+            raise ValueError(
+                f"Image {self.id!r} has no pixels: upload them, or set storage_state to 'remote', or name files"
+                " with an href where a Cloud-Optimized GeoTIFF can be read."
+            )
+        collection = self._client.get(path("collections", self.product_id))
+        item = stac.item_with_files(stac.item_with_image({}, self.value), self.value, collection)
+        self._take(self._client.write("POST", path("collections", self.product_id, "items"), item))
 
-        Raises:
-            UnsavedObjectError: The image was never in the catalog.
-            DeletedObjectError: It is no longer there.
-        """
-        if self._saved is None:
-            raise UnsavedObjectError(f"Image {self.id!r} has not been saved.")
-        try:
-            self._load()
-        except NotFoundError as error:
-            self._deleted = True
-            raise DeletedObjectError(f"Image {self.id!r} was deleted from the catalog.") from error
+    def _change(self) -> None:
+        etag = self._etag or self._current_etag()
+        item = stac.item_with_image(self._item, self.value)
+        if self.value.grid != stac.image_from_item(self._item).grid:
+            item = stac.item_with_files(item, self.value, self._client.get(path("collections", self.product_id)))
+        patch = stac.merge_patch(self._item, item)
+        self._take(self._client.write("PATCH", self._path, patch, etag=etag))
 
-    def save(self) -> None:
-        """Add an image without pixels (`storage_state` remote) to the catalog, or update what was changed.
+    def _current_etag(self) -> str | None:
+        """Return the version of the Item that is in the catalog, if it is the one that a search has found."""
+        now = self._client.fetch(self._path)
+        require_unchanged(self._title, self._saved or {}, stac.image_from_item(now.body).to_json())
+        return now.etag
 
-        Raises:
-            ConflictError: The image is new here, and the catalog has one with this id.
-            ValueError: The image is new, and has no `acquired` or no `geometry`; upload pixels instead.
-        """
-        self._require_existing()
-        match self.state:
-            case DocumentState.UNSAVED:
-                if self.acquired is None or self.geometry is None:
-                    raise ValueError(
-                        f"Image {self.id!r} needs acquired and geometry to be saved without pixels; or upload it."
-                    )
-                item = stac.item_with_image({}, self._checked())
-                self._take(self._client.post(path("collections", self.product_id, "items"), item))
-            case DocumentState.MODIFIED:
-                patch = stac.merge_patch(self._item, stac.item_with_image(self._item, self._checked()))
-                self._take(self._client.patch(self._path, patch) if patch else self._item)
-            case _:
-                return
+    def _remove(self) -> None:
+        self._client.write("DELETE", self._path)
+
+    def image_uploads(self) -> ImageUploadSearch:
+        """Return the search for this image's uploads; they come newest first."""
+        from stac_ingest.client.search import ImageUploadSearch
+
+        return ImageUploadSearch(self._client, self.product_id, self.id)
 
     @property
     def _path(self) -> str:
@@ -194,7 +239,12 @@ class Image(CatalogObject[ImageValue]):
     # --- Uploading
 
     def upload(
-        self, files: object, upload_options: ImageUploadOptions | None = None, overwrite: bool = False
+        self,
+        files: object,
+        upload_options: ImageUploadOptions | None = None,
+        overwrite: bool = False,
+        overviews: Sequence[int] | None = None,
+        overview_resampler: OverviewResampler | str | None = None,
     ) -> ImageUpload:
         """Upload image files; the image is in the catalog when the upload has succeeded.
 
@@ -202,202 +252,277 @@ class Image(CatalogObject[ImageValue]):
         they must agree.
 
         Args:
-            files: Path or open file of a GeoTIFF, JPEG, PNG or JPEG 2000, or several in the order of the bands'
-                `file_index`.
-            upload_options: What else is asked, such as overviews.
-            overwrite: Whether an image of the same name is replaced.
+            files: A GeoTIFF, JPEG, PNG or JPEG 2000, or several in the order of the bands' `file_index`: each as a
+                path, an open file or other stream, or the bytes themselves.
+            upload_options: What else is asked; the arguments that follow win over it.
+            overwrite: Whether an image of the same name is replaced; so it is too if `upload_options` say so.
+            overviews: 1 to 16 magnification factors such as [2, 4]; unset: powers of two until at most 512 pixels are
+                left.
+            overview_resampler: How overviews are made, by its name here, in rasterio or in GDAL; unset: average, or
+                nearest for class and mask bands.
 
         Returns:
             The upload, on its way; see `ImageUpload.wait_for_completion`.
 
         Raises:
-            ValueError: The image has no `acquired` or is saved already, its name is taken, or `files` are none.
+            ValueError: The image has no `acquired` or is saved already, its name is taken, its product is not saved, or
+                `files` are none.
+            OSError: A file cannot be read; nothing was sent.
+            AttributeValidationError: The overviews are not 1 to 16 different whole numbers greater than 1, or their
+                resampler is unknown.
             ClientError: The service refuses the upload; says why.
         """
-        return self._upload(lambda: payloads_of_files(files), _options(upload_options, overwrite=overwrite))
+        self._require_uploadable()
+        options = _options(upload_options, ImageUploadType.FILE, overwrite, overviews, overview_resampler)
+        with payloads_of_files(files) as payloads:
+            return ImageUpload(self._client, transfer(self._client, self._checked(), payloads, options), self)
 
     def upload_ndarray(
         self,
-        ndarray: np.ndarray[Any, Any] | Sequence[np.ndarray[Any, Any]],
+        ndarray: object,
         upload_options: ImageUploadOptions | None = None,
-        raster_meta: Mapping[str, Any] | None = None,
+        raster_meta: object = None,
         overviews: Sequence[int] | None = None,
         overview_resampler: OverviewResampler | str | None = None,
         overwrite: bool = False,
     ) -> ImageUpload:
         """Upload an array; the image is in the catalog when the upload has succeeded.
 
+        The image's own `geotrans`, and `cs_code` or `projection`, say where the pixels lie; or else `raster_meta`, or
+        else the array itself. What is taken from there is set here too once the upload has succeeded.
+
         Args:
-            ndarray: Pixels of shape (y, x) or (band, y, x), or several arrays in the order of the bands' `file_index`;
-                the mask of a masked array is kept.
-            upload_options: What else is asked.
-            raster_meta: Where the pixels lie, as `Image.ndarray(…, raster_info=True)` gives it, or a rasterio profile;
-                the image's own `geotrans`, `cs_code` and `projection` win over it.
-            overviews: Magnification factors such as [2, 4]; unset: powers of two until at most 512 pixels are left.
-            overview_resampler: How overviews are made; unset: average, or nearest for class and mask bands.
-            overwrite: Whether an image of the same name is replaced.
+            ndarray: Pixels of shape (y, x) or (band, y, x), or several arrays in the order of the bands' `file_index`:
+                of NumPy, of xarray or rioxarray with their dimensions in any order, or with a method `__array__`. Or an
+                xarray Dataset with a variable for each band. What is masked, or has the `_FillValue` of an xarray
+                object, has no value in the image either. No array is copied, or changed.
+            upload_options: What else is asked; the arguments that follow win over it.
+            raster_meta: Where the pixels lie: as `Image.ndarray(…, raster_info=True)` or `gdalinfo -json` give it, or a
+                rasterio profile, or an open rasterio dataset.
+            overviews: 1 to 16 magnification factors such as [2, 4]; unset: powers of two until at most 512 pixels are
+                left.
+            overview_resampler: How overviews are made, by its name here, in rasterio or in GDAL; unset: average, or
+                nearest for class and mask bands.
+            overwrite: Whether an image of the same name is replaced; so it is too if `upload_options` say so.
 
         Returns:
             The upload, on its way; see `ImageUpload.wait_for_completion`.
 
         Raises:
-            ValueError: As `upload`; or the array's shape or type cannot be stored, or its place is not known.
-            AttributeValidationError: The overviews are not 1 to 16 different whole numbers greater than 1.
+            ValueError: The image has no `acquired` or is saved already, its name is taken, or its product is not saved;
+                or an array's shape or type cannot be stored, or its place is not known.
+            AttributeValidationError: The overviews are not 1 to 16 different whole numbers greater than 1, or their
+                resampler is unknown.
             ClientError: The service refuses the upload; says why.
         """
-        options = _options(
-            upload_options, overwrite=overwrite, overviews=overviews, overview_resampler=overview_resampler
-        )
-        payloads = payloads_of_arrays(ndarray)
-        self._place(raster_meta)
-        return self._upload(lambda: payloads, options)
+        self._require_uploadable()
+        options = _options(upload_options, ImageUploadType.NDARRAY, overwrite, overviews, overview_resampler)
+        arrays = layers_of(ndarray, self._layout)
+        image = self._placed({} if raster_meta is None else raster_meta, place_of(arrays))
+        return ImageUpload(self._client, transfer(self._client, image, payloads_of_arrays(arrays), options), self)
 
-    def _place(self, raster_meta: Mapping[str, Any] | None) -> None:
-        found = georeference_of(raster_meta or {})
-        if self.geotrans is None:
-            if "geotrans" not in found:
-                raise ValueError("geotrans field or raster_meta parameter is required")
-            self.geotrans = found["geotrans"]
-        if self.cs_code is None and self.projection is None:
-            if not {"cs_code", "projection"} & found.keys():
-                raise ValueError("cs_code or projection field is required if raster_meta parameter is not given")
-            self.cs_code, self.projection = found.get("cs_code"), found.get("projection")
-
-    def _upload(self, make_payloads: Any, options: ImageUploadOptions) -> ImageUpload:
+    def _require_uploadable(self) -> None:
         if self.acquired is None:
             raise ValueError("acquired field required")
         if self.state is not DocumentState.UNSAVED:
             raise ValueError(f"Image {self.id} has been saved. Please use an unsaved image for uploading")
-        payloads: list[Payload] = make_payloads()
-        image = self._checked().model_dump(mode="json", exclude_none=True, exclude=set(_SET_BY_SERVICE))
-        request = {
-            "image": image,
-            "files": [payload.file.to_json() for payload in payloads],
-            "options": options.to_json(),
-        }
-        try:
-            opened = self._client.post(path("collections", self.product_id, "uploads"), request)
-        except ClientError as error:
-            if error.code == "IMAGE_EXISTS":
-                raise ValueError(
-                    f"Image {self.id} already exists in the catalog. Please either use a new image id or overwrite=True"
-                ) from error
-            raise
-        upload_id = opened["id"]
-        try:
-            for index, payload in enumerate(payloads):
-                self._send(f"{path('uploads', upload_id)}/files/{index}", payload)
-            submitted = self._client.post(f"{path('uploads', upload_id)}/submit")
-        except BaseException:
-            give_up(self._client, upload_id)
-            raise
-        return ImageUpload(self._client, Upload.model_validate(submitted), self)
 
-    def _send(self, address: str, payload: Payload) -> None:
-        digest = hashlib.sha256()
+    def _layout(self) -> Layout:
+        return Layout.of(stac.bands_from_collection(self._client.get(path("collections", self.product_id))))
 
-        def hashed() -> Iterator[bytes | memoryview]:
-            for chunk in payload.chunks():
-                digest.update(chunk)
-                yield chunk
-
-        received = self._client.send(address, hashed(), payload.size)
-        if received["sha256"] != digest.hexdigest():
-            raise ClientError(
-                f"{payload.file.name!r} arrived with the SHA-256 {received['sha256']}, and was sent with"
-                f" {digest.hexdigest()}; upload it again.",
-                code="CHECKSUM_MISMATCH",
+    def _placed(self, raster_meta: object, known: Georeference) -> ImageValue:
+        value = self._checked()
+        if value.cs_code and value.projection:
+            warnings.warn(
+                "Only one of cs_code and projection fields permitted; cs_code is taken", FutureWarning, stacklevel=3
             )
+        own = Georeference(cs_code=value.cs_code, projection=value.projection, geotrans=value.geotrans)
+        place = combined(own, georeference_of(raster_meta), known)
+        if place.geotrans is None:
+            raise ValueError("geotrans field or raster_meta parameter is required")
+        if not (place.cs_code or place.projection):
+            raise ValueError("cs_code or projection field is required if raster_meta parameter is not given")
+        return value.evolve(**dict(place))
 
     # --- Reading
+
+    @property
+    def geocontext(self) -> GeoContext:
+        """Where the image's own pixels lie, to read other images on them.
+
+        Raises:
+            ValueError: The image's size is not known, and its pixels are not square.
+        """
+        shape = (self.y_pixels, self.x_pixels) if self.x_pixels and self.y_pixels else None
+        return GeoContext.of_image(
+            crs=self.cs_code or self.projection, geotrans=self.geotrans, shape=shape, geometry=self.geometry
+        )
+
+    def coverage(self, geom: object) -> float:
+        """Return which share of a geometry's area, in degrees, the image's geometry covers: from 0 to 1.
+
+        Args:
+            geom: GeoJSON, a `GeoContext`, or what else has a `__geo_interface__`, in WGS 84. Of lines the length
+                counts, of points the number.
+
+        Raises:
+            ValueError: The image has no geometry.
+            StacIngestError: shapely is not installed.
+        """
+        if self.geometry is None:
+            raise ValueError(f"Image {self.id!r} has no geometry.")
+        return covered_share(geom, self.geometry)
 
     def ndarray(
         self,
         bands: str | Sequence[str],
+        geocontext: Any = None,
+        crs: str | None = None,
         resolution: float | None = None,
+        all_touched: bool | None = None,
         mask_nodata: bool = True,
+        mask_alpha: bool | str | None = None,
         bands_axis: int = 0,
         raster_info: bool = False,
         resampler: ResampleAlgorithm | str = ResampleAlgorithm.NEAR,
+        processing_level: str | None = None,
+        scaling: object = None,
+        data_type: DataType | str | None = None,
+        progress: bool | None = None,
+        xarray: bool = False,
     ) -> Any:
         """Read pixels, straight from the image's Cloud-Optimized GeoTIFFs. Needs `stac-ingest[raster]`.
 
         Args:
             bands: Names of bands, as a list or separated by blanks.
-            resolution: Side of a pixel in the units of the image's coordinate system; unset: the image's own.
-            mask_nodata: Whether the result is a masked array, with what is not valid masked.
+            geocontext: Where to read: a `GeoContext`, or a geometry; unset: the image's own pixels, unchanged.
+            crs: Coordinate system of the result, in place of the geocontext's.
+            resolution: Side of a pixel in the units of that coordinate system, in place of the geocontext's.
+            all_touched: Whether pixels that the geometry only touches are inside, in place of the geocontext's.
+            mask_nodata: Whether the result is a masked array, with what is not valid masked: nodata, what the image's
+                mask hides, NaN, and what lies outside the image.
+            mask_alpha: Whether all bands are masked where the band `alpha`, or one of this name, is 0; unset: if there
+                is a band `alpha`. It is last in `bands`, or not among them.
             bands_axis: Where the axis of the bands is, -3 to 2; 0 gives (band, y, x).
             raster_info: Whether a dictionary that says where the pixels lie is returned too.
-            resampler: How pixels of another size are made.
+            resampler: How pixels of another size or place are made. Coarser ones are made from overviews, except by
+                mode, max, min, med, q1 and q3.
+            processing_level: What the pixels are made to mean, as the bands' `processing_levels` name it; unset:
+                `default`, if a band has that.
+            scaling: How values are scaled: None or "raw"; "auto" (the smallest and largest valid value become 0 and
+                255), "display" (`display_range` becomes 0 to 255), "physical" (`data_range` becomes `physical_range`);
+                or a list with such a mode, None, or a tuple (min, max) or (min, max, new min, new max) for each band,
+                with numbers or shares such as "25%"; or a dictionary by the names of bands, with `default_` for others.
+            data_type: Type of the result; unset: the smallest that holds the values of all bands, Byte for auto and
+                display, Float64 for physical.
+            progress: Whether a bar shows how many files were read.
+            xarray: Whether the result is an `xarray.DataArray`, which `upload_ndarray` takes as it is. Needs
+                `stac-ingest[xarray]`. Masked pixels are NaN, or `_FillValue` in integers.
 
         Returns:
             The array of shape (band, y, x), or the array and the dictionary.
 
         Raises:
-            ValueError: A band is not among the image's, or `bands_axis` is no axis.
+            TypeError: `bands` are not names.
+            ValueError: A band is not among the image's, or an argument is none that can be.
             UnsavedObjectError: The image is not in the catalog.
+            NotFoundError: The pixels are no longer where the image says.
+            StacIngestError: rasterio is not installed.
         """
-        from stac_ingest.client.pixels import read
-
-        if self._saved is None:
-            raise UnsavedObjectError(f"Image {self.id!r} is not in the catalog; upload it first.")
-        return read(
-            self._item,
+        request = Request.of(
             bands,
-            resolution=resolution,
             mask_nodata=mask_nodata,
-            bands_axis=bands_axis,
-            raster_info=raster_info,
-            resampler=ResampleAlgorithm(resampler),
+            mask_alpha=mask_alpha,
+            resampler=resampler,
+            processing_level=processing_level,
+            scaling=scaling,
+            data_type=data_type,
         )
+        require_axis(bands_axis, 3)
+        pixels = self._read(request, adjusted(geocontext, crs, resolution, all_touched), progress)
+        array = with_bands_at(pixels.form(self.id, mask_nodata=request.mask_nodata, xarray=xarray), bands_axis)
+        return (array, pixels.info(self.id)) if raster_info else array
 
-    def __repr__(self) -> str:
-        changed = "\n  * Not up-to-date in the catalog. Call .save() or upload it." if self.is_modified else ""
-        return f"Image: {self.name}\n  id: {self.id}\n  acquired: {self.acquired}\n  state: {self.state}{changed}"
+    def download(
+        self,
+        bands: str | Sequence[str],
+        geocontext: Any = None,
+        crs: str | None = None,
+        resolution: float | None = None,
+        all_touched: bool | None = None,
+        dest: str | PathLike[str] | None = None,
+        format: DownloadFileFormat | str = DownloadFileFormat.TIF,  # noqa: A002 - as in the Descartes Labs Catalog
+        resampler: ResampleAlgorithm | str = ResampleAlgorithm.NEAR,
+        processing_level: str | None = None,
+        scaling: object = None,
+        data_type: DataType | str | None = None,
+        nodata: float | None = None,
+        progress: bool | None = None,
+    ) -> Path:
+        """Write bands to a GeoTIFF, PNG or JPEG, which is there as a whole or not at all.
+
+        Args:
+            bands: As for `ndarray`, and so are the arguments that are not named here.
+            geocontext: Where to read.
+            crs: Coordinate system of the file.
+            resolution: Side of a pixel.
+            all_touched: Whether pixels that the geometry only touches are inside.
+            dest: Path of the file, whose extension decides on the format; folders are made, a file is replaced. Unset:
+                `{id}-{band-band}.{format}` in the current folder, with `_` for the colons of the id.
+            format: tif, png or jpg.
+            resampler: How pixels of another size or place are made.
+            processing_level: What the pixels are made to mean.
+            scaling: How values are scaled; `display` suits png and jpg.
+            data_type: Type of the values.
+            nodata: Value of masked pixels in a GeoTIFF; unset: the bands' own, else they are under a mask.
+            progress: Whether a bar shows how many files were read.
+
+        Returns:
+            Where the file is.
+
+        Raises:
+            ValueError: As `ndarray`; or the format is unknown, or cannot hold such pixels.
+        """
+        request = Request.of(
+            bands,
+            mask_nodata=True,
+            mask_alpha=None,
+            resampler=resampler,
+            processing_level=processing_level,
+            scaling=scaling,
+            data_type=data_type,
+        )
+        target, chosen = file_of(dest, self.id, request.names, format)
+        pixels = self._read(request, adjusted(geocontext, crs, resolution, all_touched), progress)
+        return save(pixels, target, chosen, nodata)
+
+    def _read(self, request: Request, context: GeoContext, progress: bool | None) -> Pixels:
+        self._require_existing()
+        return Reading.of([self], request, context).pixels([self], progress)
+
+    def _rows(self) -> Rows:
+        shown = ("acquired", "cloud_fraction", "tags", "storage_state", "created")
+        return [("id", self.id), ("product", self.product_id), *((name, getattr(self, name)) for name in shown)]
+
+    def _repr_html_(self) -> str:
+        """Return the image as a table with its thumbnail, for notebooks."""
+        thumbnail = self._item.get("assets", {}).get("thumbnail")
+        shown = f"<img src='{escape(thumbnail['href'])}' alt='thumbnail'>" if thumbnail else ""
+        return f"<div>{super()._repr_html_()}{shown}</div>"
 
 
-def _split(identifier: str, product_id: str | None, name: str | None) -> tuple[str, str]:
-    owner, colon, own = identifier.rpartition(":")
-    if not colon:
-        raise AttributeValidationError(f"Expected an id as product:name, found {identifier!r}")
-    if product_id not in (None, owner) or name not in (None, own):
-        raise AttributeValidationError(f"The id {identifier!r} contradicts the product {product_id!r} or name {name!r}")
-    return owner, own
+def _path_of(identifier: str) -> str:
+    product_id, name = split_id(identifier)
+    return path("collections", product_id, "items", name)
 
 
-def _options(given: ImageUploadOptions | None, **chosen: object) -> ImageUploadOptions:
-    changes = {key: value for key, value in chosen.items() if value not in (None, False)}
-    if isinstance(changes.get("overviews"), range | tuple):
-        changes["overviews"] = list(changes["overviews"])  # type: ignore[call-overload]
-    return (given or ImageUploadOptions()).evolve(**changes)
-
-
-def georeference_of(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `geotrans` and `cs_code` or `projection` from a dictionary that describes a raster.
-
-    Args:
-        meta: As `Image.ndarray(…, raster_info=True)` or `gdalinfo -json` give it (`geoTransform`, `coordinateSystem`),
-            or as a rasterio profile (`transform`, `crs`).
-    """
-    found: dict[str, Any] = {}
-    if "geoTransform" in meta:
-        found["geotrans"] = tuple(meta["geoTransform"])
-    elif (transform := meta.get("transform")) is not None:
-        dx, rx, x, ry, dy, y = tuple(transform)[:6]
-        found["geotrans"] = (x, dx, rx, y, ry, dy)
-    system = meta.get("coordinateSystem") or {}
-    crs = meta.get("crs")
-    if (code := system.get("epsg")) is not None:
-        found["cs_code"] = f"EPSG:{code}"
-    elif text := (system.get("wkt") or system.get("proj4") or (crs and _crs_text(crs))):
-        found["cs_code" if _is_code(text) else "projection"] = text
-    return found
-
-
-def _crs_text(crs: Any) -> str:
-    return crs if isinstance(crs, str) else str(crs.to_string())
-
-
-def _is_code(text: str) -> bool:
-    authority, colon, code = text.partition(":")
-    return bool(colon) and authority.isalpha() and code.isalnum()
+def _options(
+    given: ImageUploadOptions | None,
+    upload_type: ImageUploadType,
+    overwrite: bool,
+    overviews: object,
+    overview_resampler: object,
+) -> ImageUploadOptions:
+    chosen = {"overwrite": overwrite or None, "overviews": overviews, "overview_resampler": overview_resampler}
+    changes = {name: value for name, value in chosen.items() if value is not None}
+    return (given or ImageUploadOptions()).evolve(upload_type=upload_type, **changes)

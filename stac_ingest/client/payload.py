@@ -1,19 +1,25 @@
-"""What an upload sends: files from the disk, and arrays in NumPy's `.npy` format, without a copy of either."""
+"""What an upload sends: files, streams and bytes as they are, and arrays in NumPy's `.npy` format, without a copy."""
 
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stac_ingest.models.enums import DataType, UploadFileKind
+from stac_ingest.client.layers import Layers
+from stac_ingest.models.enums import UploadFileKind
 from stac_ingest.models.upload import UploadFile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CHUNK = 1024**2
 SIDECAR_SUFFIXES = frozenset((
@@ -21,7 +27,7 @@ SIDECAR_SUFFIXES = frozenset((
 ))  # fmt: skip
 """World files, and the coordinate system beside them."""
 _WITH_SIDECARS = frozenset((".jpg", ".jpeg", ".png", ".jp2", ".j2k"))
-_SUSPICIOUS_BANDS = 5
+_EXPECTED = "must be a path, an open file, bytes, or an iterable of the same"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,39 +40,104 @@ class Payload:
     """Yields the bytes, anew at each call."""
 
 
-def payloads_of_files(files: object) -> list[Payload]:
-    """Return what is to be sent for one path or open file, or several in the order of the bands' `file_index`.
+@contextmanager
+def payloads_of_files(files: object) -> Iterator[list[Payload]]:
+    """Give what is to be sent for one file, or several in the order of the bands' `file_index`.
 
-    World files and `.prj` files that lie beside a JPEG, PNG or JPEG 2000 are sent with it.
+    All of them can be read when the block begins. World files and `.prj` files that lie beside a JPEG, PNG or JPEG 2000
+    are sent with it.
+
+    Args:
+        files: A path; an open file, which is sent from its first byte; a stream without a file, which is sent from its
+            first byte, or from where it stands if it cannot go back; the bytes themselves; or an iterable of these.
 
     Raises:
         ValueError: `files` is nothing of the kind, or empty.
-        FileNotFoundError: A file is not there.
+        OSError: A file is not there, or cannot be read.
     """
-    paths = [_path_of(file) for file in ([files] if isinstance(files, str | Path | io.IOBase) else _listed(files))]
-    if not paths:
+    listed = [files] if _is_one(files) else list(_iterated(files))
+    if not listed:
         raise ValueError("Invalid files value has zero length")
-    given = set(paths)
-    payloads = []
-    for path in paths:
-        payloads.append(_file(path))
-        payloads += [_file(sidecar) for sidecar in _sidecars(path) if sidecar not in given]
-    return payloads
+    with ExitStack() as spools:
+        sources = [_source(file, index, spools) for index, file in enumerate(listed)]
+        given = {source for source in sources if isinstance(source, Path)}
+        payloads = []
+        for source in sources:
+            if isinstance(source, Payload):
+                payloads.append(source)
+            else:
+                payloads.append(_file(source))
+                payloads += [_file(sidecar) for sidecar in _sidecars(source) if sidecar not in given]
+        yield payloads
 
 
-def _listed(files: object) -> Iterable[object]:
-    if not isinstance(files, Iterable) or isinstance(files, bytes):
-        raise ValueError("Invalid files value: must be a path, an open file, or an iterable of the same")
+def _is_one(files: object) -> bool:
+    return isinstance(files, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(files, "read")
+
+
+def _iterated(files: object) -> Iterable[object]:
+    if hasattr(files, "__array__"):
+        raise ValueError(f"Invalid files value: {_EXPECTED}, found {type(files)}; upload_ndarray takes arrays")
+    if not isinstance(files, Iterable):
+        raise ValueError(f"Invalid files value: {_EXPECTED}, found {type(files)}")
     return files
 
 
-def _path_of(file: object) -> Path:
-    if isinstance(file, str | Path):
+def _source(file: Any, index: int, spools: ExitStack) -> Path | Payload:
+    if isinstance(file, str | os.PathLike):
         return Path(file)
+    if isinstance(file, bytes | bytearray | memoryview):
+        view = memoryview(file)
+        flat = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+        return _payload(_name_of(file, index), flat.nbytes, lambda: _slices(flat))
+    if not hasattr(file, "read"):
+        raise ValueError(f"Invalid files value: {_EXPECTED}, found {file!r:.100}")
+    if (path := _path_of(file)) is not None:
+        return path
+    if isinstance(file, io.TextIOBase):
+        raise ValueError(f"Invalid files value: expected bytes, found the text stream {file!r:.100}")
+    return _stream(file, _name_of(file, index), spools)
+
+
+def _path_of(file: Any) -> Path | None:
+    """Return the file on the disk that a stream reads, with what was written to it so far."""
     name = getattr(file, "name", None)
-    if not isinstance(file, io.IOBase) or not isinstance(name, str):
-        raise ValueError(f"Invalid files value: must be a path or an open file that has a name, found {file!r:.100}")
+    if not isinstance(name, str) or not Path(name).is_file() or not hasattr(file, "fileno"):
+        return None
+    if not file.closed and file.writable():
+        file.flush()
     return Path(name)
+
+
+def _name_of(file: object, index: int) -> str:
+    name = getattr(file, "name", None)
+    last = re.split(r"[/\\]", name)[-1] if isinstance(name, str) else ""
+    return last if re.fullmatch(r"[^\x00-\x1f]{1,255}", last) else f"file_{index}"
+
+
+def _stream(stream: Any, name: str, spools: ExitStack) -> Payload:
+    """Return the payload of a stream; one that cannot go back is spooled, so that it can be sent again."""
+    if not (hasattr(stream, "seekable") and stream.seekable()):
+        spool = spools.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - `spools` closes it
+        shutil.copyfileobj(stream, spool, CHUNK)
+        stream = spool
+    size = stream.seek(0, os.SEEK_END)
+
+    def chunks() -> Iterator[bytes]:
+        stream.seek(0)
+        yield from _read(stream)
+
+    return _payload(name, size, chunks)
+
+
+def _read(stream: BinaryIO) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK):
+        yield chunk
+
+
+def _slices(view: memoryview) -> Iterator[memoryview]:
+    for start in range(0, len(view), CHUNK):
+        yield view[start : start + CHUNK]
 
 
 def _sidecars(path: Path) -> list[Path]:
@@ -78,87 +149,54 @@ def _sidecars(path: Path) -> list[Path]:
 
 
 def _file(path: Path) -> Payload:
-    size = path.stat().st_size
-    kind = UploadFileKind.SIDECAR if path.suffix.lower() in SIDECAR_SUFFIXES else UploadFileKind.FILE
+    if path.exists() and not path.is_file():
+        raise ValueError(f"Invalid files value: expected a file, found {str(path)!r}, which is none")
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
 
     def chunks() -> Iterator[bytes]:
         with path.open("rb") as stream:
-            while chunk := stream.read(CHUNK):
-                yield chunk
+            yield from _read(stream)
 
-    return Payload(file=UploadFile(kind=kind, name=path.name, size=size), size=size, chunks=chunks)
-
-
-def payloads_of_arrays(arrays: object) -> list[Payload]:
-    """Return what is to be sent for one array, or several in the order of the bands' `file_index`.
-
-    Args:
-        arrays: Arrays of shape (y, x) or (band, y, x); a masked array's mask is sent with it.
-
-    Raises:
-        ValueError: An array has another shape, or a type that GeoTIFF cannot store.
-    """
-    if isinstance(arrays, np.ndarray):
-        return _array(arrays, 0)
-    if not isinstance(arrays, Iterable):
-        raise ValueError(f"The array must be an instance of ndarray or an Iterable of them, found {type(arrays)}")
-    payloads = []
-    for index, array in enumerate(arrays):
-        if not isinstance(array, np.ndarray):
-            raise ValueError(f"The item at index {index} is not an ndarray")
-        payloads += _array(array, index)
-    if not payloads:
-        raise ValueError("Invalid ndarray value has zero length")
-    return payloads
+    return _payload(path.name, size, chunks)
 
 
-def _array(array: NDArray[Any], index: int) -> list[Payload]:
-    check_array(array)
-    payloads = [_npy(np.ma.getdata(array), UploadFileKind.ARRAY, f"array_{index}.npy")]
-    if isinstance(array, np.ma.MaskedArray) and np.any(mask := np.ma.getmaskarray(array)):
-        payloads.append(_npy(mask, UploadFileKind.MASK, f"mask_{index}.npy"))
-    return payloads
-
-
-def check_array(array: NDArray[Any]) -> None:
-    """Raise ValueError for a shape or a type that no image has; warn about one that looks mistaken."""
-    if array.ndim not in (2, 3):
-        raise ValueError(
-            "The array must have 2 dimensions (shape '(y, x)') or 3 dimensions with the band axis in the first"
-            f" dimension (shape '(band, y, x)'), found {array.ndim} dimensions: {array.shape}"
-        )
-    if array.size == 0:
-        raise ValueError(f"The array has no pixels: its shape is {array.shape}")
-    try:
-        DataType.from_numpy(array.dtype.newbyteorder("=").name)
-    except KeyError:
-        allowed = ", ".join(member.numpy for member in DataType)
-        raise ValueError(f"The array has an unsupported data type {array.dtype}; it must be one of {allowed}") from None
-    if array.ndim == 3 and max(array.shape[0] * _SUSPICIOUS_BANDS, 1) > min(array.shape[1:]):
-        warnings.warn(
-            f"The shape '{array.shape}' of the given 3d-array looks like it might not have the band axis as the first"
-            " dimension. Verify that your array conforms to the shape '(band, y, x)'",
-            stacklevel=5,
-        )
-
-
-def _npy(array: NDArray[Any], kind: UploadFileKind, name: str) -> Payload:
-    buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
-    )
-    header = buffer.getvalue()
-    size = len(header) + array.nbytes
-
-    def chunks() -> Iterator[bytes | memoryview]:
-        yield header
-        for plane in array.reshape((-1, *array.shape[-2:])) if array.flags.c_contiguous else _planes(array):
-            rows = max(1, CHUNK // max(1, plane[0].nbytes))
-            for start in range(0, plane.shape[0], rows):
-                yield np.ascontiguousarray(plane[start : start + rows]).tobytes()
-
+def _payload(name: str, size: int, chunks: Callable[[], Iterator[bytes | memoryview]]) -> Payload:
+    sidecar = Path(name).suffix.lower() in SIDECAR_SUFFIXES
+    kind = UploadFileKind.SIDECAR if sidecar else UploadFileKind.FILE
     return Payload(file=UploadFile(kind=kind, name=name, size=size), size=size, chunks=chunks)
 
 
-def _planes(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    yield from (array if array.ndim == 3 else [array])
+def payloads_of_arrays(files: Sequence[Layers]) -> list[Payload]:
+    """Return what is to be sent for arrays in the order of the bands' `file_index`; masks are sent with them."""
+    payloads = []
+    for index, layers in enumerate(files):
+        payloads.append(_npy(UploadFileKind.ARRAY, f"array_{index}.npy", layers.dtype, layers.shape, layers.pixels))
+        if layers.is_masked:
+            payloads.append(_npy(UploadFileKind.MASK, f"mask_{index}.npy", "bool", layers.shape, layers.invalid))
+    return payloads
+
+
+def _npy(
+    kind: UploadFileKind,
+    name: str,
+    dtype: np.dtype[Any] | str,
+    shape: tuple[int, ...],
+    blocks: Callable[[], Iterator[NDArray[Any]]],
+) -> Payload:
+    import numpy as np
+
+    stored = np.dtype(dtype)
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": np.lib.format.dtype_to_descr(stored), "fortran_order": False, "shape": shape}
+    )
+    header = buffer.getvalue()
+    size = len(header) + stored.itemsize * int(np.prod(shape, dtype="int64"))
+
+    def chunks() -> Iterator[bytes | memoryview]:
+        yield header
+        for block in blocks():
+            yield from _slices(memoryview(np.ascontiguousarray(block)).cast("B"))
+
+    return Payload(file=UploadFile(kind=kind, name=name, size=size), size=size, chunks=chunks)

@@ -7,8 +7,10 @@ from functools import cache
 from importlib import resources
 from typing import Any, LiteralString, cast
 
+import orjson
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 Connection = AsyncConnection[dict[str, Any]]
@@ -35,6 +37,7 @@ def open_pool(url: str, *, max_size: int = 10) -> Pool:
         reconnect_timeout=5,
         open=False,
         check=AsyncConnectionPool.check_connection,
+        configure=_read_numbers_as_sent,
         connection_class=cast(type[Connection], AsyncConnection),
         kwargs={
             "row_factory": dict_row,
@@ -43,3 +46,8 @@ def open_pool(url: str, *, max_size: int = 10) -> Pool:
             "connect_timeout": 5,
         },
     )
+
+
+async def _read_numbers_as_sent(connection: Connection) -> None:
+    # PostgreSQL writes 1e300 as 301 digits: a float to orjson, as it was, and a whole number to Python's own parser.
+    set_json_loads(orjson.loads, connection)

@@ -23,8 +23,24 @@ QUERYABLES = {
     "gsd": {"title": "Ground sample distance (m)", "type": "number"},
     "created": {"title": "Created", "type": "string", "format": "date-time"},
     "updated": {"title": "Updated", "type": "string", "format": "date-time"},
+    "published": {"title": "Published", "type": "string", "format": "date-time"},
+    "view:azimuth": {"title": "Azimuth of the sensor (°)", "type": "number"},
+    "view:incidence_angle": {"title": "Incidence angle (°)", "type": "number"},
+    "view:off_nadir": {"title": "Off nadir (°)", "type": "number"},
+    "view:sun_azimuth": {"title": "Azimuth of the sun (°)", "type": "number"},
+    "view:sun_elevation": {"title": "Elevation of the sun (°)", "type": "number"},
+    "ingest:alt_cloud_fraction": {"title": "Cloud fraction by another method", "type": "number"},
+    "ingest:bright_fraction": {"title": "Bright fraction", "type": "number"},
+    "ingest:fill_fraction": {"title": "Fill fraction", "type": "number"},
+    "ingest:view_angle": {"title": "View angle (°)", "type": "number"},
+    "ingest:roll_angle": {"title": "Roll angle (°)", "type": "number"},
+    "ingest:area": {"title": "Area (km²)", "type": "number"},
+    "ingest:acquired_end": {"title": "End of the acquisition, if it has one", "type": "string", "format": "date-time"},
 }
+"""What pgstac is told of properties; it would sort and compare others as texts."""
 INDEXED = ["keywords"]
+ELSEWHERE = {"ingest:acquired_end": ["properties", "end_datetime"]}
+"""Queryables that stand for another property: pgstac's own `end_datetime` is the datetime where there is no end."""
 
 
 class MigrationError(StacIngestError):
@@ -87,6 +103,10 @@ def _migrate_pgstac(url: str) -> None:
             connection.execute(
                 "SELECT upsert_queryables(%s, NULL, %s)",
                 (psycopg.types.json.Jsonb({"properties": QUERYABLES}), INDEXED),
+            )
+            connection.cursor().executemany(
+                "SELECT upsert_queryable(%s, %s, property_path => %s)",
+                [(name, psycopg.types.json.Jsonb(QUERYABLES[name]), keys) for name, keys in ELSEWHERE.items()],
             )
 
 

@@ -5,20 +5,60 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from stac_ingest.errors import AttributeValidationError
 from stac_ingest.models.enums import BandType, Colormap, DataType, OverviewResampler
 from stac_ingest.models.values import AnyResolution, JsonObject, Name, Nodata, Tags, Value, describe
 
 RESERVED_ASSETS = frozenset(("data", "thumbnail", "overview"))
-Range = tuple[float, float]
+
+
+def _two_ends(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] == ends[1]:
+        raise ValueError("expected two different ends")
+    return ends
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_two_ends)]
+"""Two finite numbers that differ; the second may be the smaller one."""
 Rgba = tuple[
     Annotated[int, Field(ge=0, le=255)],
     Annotated[int, Field(ge=0, le=255)],
     Annotated[int, Field(ge=0, le=255)],
     Annotated[int, Field(ge=0, le=255)],
 ]
+
+
+class ProcessingStep(Value):
+    """One step from stored pixels to what a processing level means."""
+
+    function: str
+    """What is done; docs/guide/reading.md lists the functions that `Image.ndarray` knows."""
+    parameter: str | float | list[float] | None = None
+    """An attribute of the image, such as `reflectance_gain_bias`, or numbers."""
+    index: Annotated[int | None, Field(ge=0)] = None
+    """Position in the attribute's list; unset: the band's `vendor_order`, less one."""
+    data_type: DataType | None = None
+    """Type of the result."""
+    data_range: Range | None = None
+    """Smallest and largest meaningful value of the result."""
+    display_range: Range | None = None
+    """Values of the result shown as black and as white."""
+    physical_range: Range | None = None
+    """Physical values that `data_range` stands for."""
+    physical_range_unit: str | None = None
+    """Unit of `physical_range`, in UCUM or UDUNITS-2."""
 
 
 class Band(Value):
@@ -28,9 +68,12 @@ class Band(Value):
     """Unique among the bands of the product."""
     type: BandType
     """What the values are; implied by the class."""
-    description: str | None = None
-    tags: Tags = []
+    description: Annotated[str | None, Field(max_length=80_000)] = None
+    """What a person should know of the band."""
+    tags: Annotated[Tags, Field(max_length=32)] = []
+    """At most 32 words by which the band is found."""
     extra_properties: JsonObject = {}
+    """Whatever else the team wants to keep, as JSON."""
     data_type: DataType | None = None
     """Type of the pixels; an upload whose pixels have another type is refused."""
     nodata: Nodata | None = None
@@ -38,8 +81,9 @@ class Band(Value):
     data_range: Range | None = None
     """Smallest and largest meaningful pixel value."""
     display_range: Range | None = None
-    """Pixel values shown as black and as white."""
+    """Pixel values shown as black and as white; in that order, so a band can be shown inverted."""
     resolution: AnyResolution | None = None
+    """Size of a pixel, as `Resolution`, `"60m"` or `"0.25 degrees"`."""
     band_index: Annotated[int | None, Field(ge=0)] = None
     """Position in the file, from 0; unset: after the bands of the same file that stand before it."""
     file_index: Annotated[int, Field(ge=0)] = 0
@@ -47,7 +91,30 @@ class Band(Value):
     sort_order: int | None = None
     """Place among the bands of the product; unset: after those that are there."""
     vendor_order: Annotated[int | None, Field(ge=1)] = None
+    """Number of the band in the provider's lists of coefficients, from 1."""
     vendor_band_name: str | None = None
+    """What the provider calls the band."""
+    processing_levels: dict[str, str | list[ProcessingStep]] = {}
+    """Name of a level -> the steps that lead to it, or the name of another level."""
+
+    @field_validator("data_range")
+    @classmethod
+    def _ascending(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        if ends and ends[0] > ends[1]:
+            raise ValueError("expected the smallest value before the largest")
+        return ends
+
+    @field_validator("processing_levels")
+    @classmethod
+    def _levels_end(cls, levels: dict[str, Any]) -> dict[str, Any]:
+        for name in levels:
+            seen = [name]
+            while isinstance(found := levels.get(seen[-1]), str):
+                if found not in levels or found in seen:
+                    way = " -> ".join([*seen, found])
+                    raise ValueError(f"expected {name!r} to lead to a list of steps, found {way}")
+                seen.append(found)
+        return levels
 
     @property
     def averages_sensibly(self) -> bool:
@@ -55,29 +122,46 @@ class Band(Value):
         return self.type not in (BandType.CLASS, BandType.MASK)
 
 
+Wavelength = Annotated[float | None, Field(gt=0)]
+
+
 class SpectralBand(Band):
     """Light of one range of wavelengths."""
 
     type: Literal[BandType.SPECTRAL] = BandType.SPECTRAL
-    wavelength_nm_center: float | None = None
-    wavelength_nm_min: float | None = None
-    wavelength_nm_max: float | None = None
-    wavelength_nm_fwhm: float | None = None
+    wavelength_nm_center: Wavelength = None
+    """Centre of the band in nanometres."""
+    wavelength_nm_min: Wavelength = None
+    """Shortest wavelength in nanometres."""
+    wavelength_nm_max: Wavelength = None
+    """Longest wavelength in nanometres."""
+    wavelength_nm_fwhm: Wavelength = None
+    """Full width at half maximum in nanometres."""
     physical_range: Range | None = None
     """Physical values that `data_range` stands for."""
     physical_range_unit: str | None = None
+    """Unit of `physical_range`, in UCUM or UDUNITS-2."""
+
+    @model_validator(mode="after")
+    def _wavelengths_ascend(self) -> Self:
+        shortest, longest = self.wavelength_nm_min, self.wavelength_nm_max
+        if shortest is not None and longest is not None and shortest > longest:
+            raise ValueError("expected wavelength_nm_min below wavelength_nm_max")
+        return self
 
 
 class MicrowaveBand(Band):
     """A radar or microwave measurement."""
 
     type: Literal[BandType.MICROWAVE] = BandType.MICROWAVE
-    frequency: float | None = None
+    frequency: Annotated[float | None, Field(gt=0)] = None
     """Centre frequency in GHz."""
-    bandwidth: float | None = None
+    bandwidth: Annotated[float | None, Field(gt=0)] = None
     """Bandwidth in MHz."""
     physical_range: Range | None = None
+    """Physical values that `data_range` stands for."""
     physical_range_unit: str | None = None
+    """Unit of `physical_range`, in UCUM or UDUNITS-2."""
 
 
 class MaskBand(Band):
@@ -94,6 +178,7 @@ class ClassBand(Band):
 
     type: Literal[BandType.CLASS] = BandType.CLASS
     colormap_name: Colormap | None = None
+    """Colours by name; `colormap` wins over it."""
     colormap: list[Rgba] | None = None
     """RGBA colours; the index in the list is the pixel value."""
     class_labels: list[str | None] | None = None
@@ -105,9 +190,13 @@ class GenericBand(Band):
 
     type: Literal[BandType.GENERIC] = BandType.GENERIC
     colormap_name: Colormap | None = None
+    """Colours by name; `colormap` wins over it."""
     colormap: list[Rgba] | None = None
+    """RGBA colours; the index in the list is the pixel value."""
     physical_range: Range | None = None
+    """Physical values that `data_range` stands for."""
     physical_range_unit: str | None = None
+    """Unit of `physical_range`, in UCUM or UDUNITS-2."""
 
 
 def _type_of(value: object) -> str:
@@ -122,7 +211,7 @@ AnyBand = Annotated[
     | Annotated[GenericBand, Tag("generic")],
     Discriminator(_type_of),
 ]
-_ANY_BAND: TypeAdapter[Band] = TypeAdapter(AnyBand)
+_ANY_BAND: TypeAdapter[Band] = TypeAdapter(AnyBand, config=ConfigDict(defer_build=True))
 
 
 def parse_band(attributes: dict[str, Any]) -> Band:

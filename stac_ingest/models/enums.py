@@ -140,6 +140,7 @@ class ImageUploadEventType(StrEnum):
     COMPLETE = "complete"
     ERROR = "error"
     TIMEOUT = "timeout"
+    PROGRESS = "progress"
     LOG = "log"
     USAGE = "usage"
 
@@ -152,6 +153,48 @@ class ImageUploadEventSeverity(StrEnum):
     WARNING = "WARNING"
     INFO = "INFO"
     DEBUG = "DEBUG"
+
+
+class TaskState(StrEnum):
+    """State of a task that the service does in its own time; the last two are final."""
+
+    NEVERRAN = "NONE"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCESS"
+    FAILED = "FAILURE"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a task in this state never leaves it."""
+        return self in (TaskState.SUCCEEDED, TaskState.FAILED)
+
+
+class ImageUploadType(StrEnum):
+    """What the files of an upload are."""
+
+    FILE = "file"
+    NDARRAY = "ndarray"
+
+
+class AggregateDateField(StrEnum):
+    """Time of an image by which a summary is divided."""
+
+    ACQUIRED = "acquired"
+    CREATED = "created"
+    MODIFIED = "modified"
+    PUBLISHED = "published"
+
+
+class Interval(StrEnum):
+    """Length of the intervals of a summary, in UTC; weeks begin on Monday."""
+
+    YEAR = "year"
+    QUARTER = "quarter"
+    MONTH = "month"
+    WEEK = "week"
+    DAY = "day"
+    HOUR = "hour"
+    MINUTE = "minute"
 
 
 class UploadFileKind(StrEnum):

@@ -116,5 +116,9 @@ class Conversion(Value):
     fill_fraction: float
     warnings: tuple[str, ...] = ()
     software: dict[str, str]
+    processor_seconds: float = 0.0
+    """Time of all processors together."""
+    memory_bytes: int = 0
+    """Most memory that the converter had at once."""
     sandbox: str
     """What kept the child apart: `network namespace` or `GDAL options only`."""

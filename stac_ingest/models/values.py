@@ -21,6 +21,7 @@ from pydantic import (
 
 from stac_ingest.errors import AttributeValidationError
 
+METRES_PER_DEGREE = 111_319.49079327358  # a degree of the WGS 84 equator
 _UNITS = {
     **dict.fromkeys(("m", "meter", "metre", "meters", "metres"), "meters"),
     **dict.fromkeys(("°", "deg", "deg.", "degree", "degrees"), "degrees"),
@@ -31,7 +32,12 @@ class Value(BaseModel):
     """A frozen value; an attribute that it does not know, or cannot hold, is an error that names it."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings", use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        ser_json_inf_nan="strings",
+        use_attribute_docstrings=True,
+        defer_build=True,
     )
 
     @classmethod
@@ -71,7 +77,13 @@ def _utc(value: datetime) -> datetime:
         raise ValueError("expected a moment between the years 1 and 9999 in UTC") from error
 
 
-Timestamp = Annotated[datetime, AfterValidator(_utc)]
+def whole_date(value: object) -> object:
+    """Return the first day of a year or a month such as `2024` or `2024-05`; anything else as it is."""
+    partial = isinstance(value, str) and re.fullmatch(r"\d{4}(-\d\d)?", value)
+    return f"{value}-01-01"[:10] if partial else value
+
+
+Timestamp = Annotated[datetime, BeforeValidator(whole_date), AfterValidator(_utc)]
 """A moment; without a zone it is UTC, and digits below the microsecond are dropped."""
 
 
@@ -144,6 +156,11 @@ class Resolution(Value):
             raise ValueError("expected a positive number")
         if self.unit not in ("meters", "degrees"):
             raise ValueError("expected the unit meters or degrees")
+
+    @property
+    def metres(self) -> float:
+        """Length in metres; a degree counts as one of the equator."""
+        return self.value if self.unit == "meters" else round(self.value * METRES_PER_DEGREE, 3)
 
 
 def _parse_resolution(value: object) -> object:

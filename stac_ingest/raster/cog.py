@@ -27,9 +27,9 @@ from stac_ingest.errors import UploadError
 from stac_ingest.models.bands import FileLayout
 from stac_ingest.models.enums import DataType, OverviewResampler
 from stac_ingest.models.raster import Raster, RasterBand
+from stac_ingest.models.values import METRES_PER_DEGREE
 from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
 from stac_ingest.raster.source import Header, Place, Source, storable_nodata
-from stac_ingest.stac import METRES_PER_DEGREE
 
 BLOCK = 512
 MAX_WINDOW_BYTES = 64 * 1024**2

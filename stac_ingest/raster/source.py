@@ -28,6 +28,7 @@ from stac_ingest.raster.sniff import HEAD_BYTES, driver_for
 
 Pixels = NDArray[Any]
 Mask = NDArray[np.bool_]
+BLOCK_ROWS = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +198,7 @@ class FileSource:
 
 
 class ArraySource:
-    """A NumPy array of 2 or 3 dimensions, mapped from its `.npy` file."""
+    """A NumPy array of 2 or 3 dimensions, mapped from its `.npy` file; what is masked or NaN has no value."""
 
     def __init__(self, file: SourceFile, limits: Limits, declared_nodata: float | None) -> None:
         array = load_array(file.path, file.name)
@@ -212,10 +213,8 @@ class ArraySource:
         check_size(file.name, width, height, count, limits)
         check_decoded(file.name, array.nbytes, limits)
         mask_path = mask_beside(file.path)
-        self._invalid = self._load_mask(mask_path, file.name) if mask_path.exists() else None
-        self._fill = None
-        if self._invalid is not None and self._bands_differ(self._invalid):
-            self._fill = self._unused_value(self._invalid, declared_nodata)
+        self._mask = self._load_mask(mask_path, file.name) if mask_path.exists() else None
+        self._fill = self._fill_value(declared_nodata)
         self._header = Header(
             name=file.name,
             width=width,
@@ -225,7 +224,7 @@ class ArraySource:
             nodata=self._fill,
             crs=None,
             transform=None,
-            masked=self._invalid is not None and self._fill is None,
+            masked=self._mask is not None and self._fill is None,
         )
 
     @property
@@ -237,13 +236,33 @@ class ArraySource:
         """Copy one window out of the mapped file, in this machine's byte order."""
         where = (slice(None), *window.toslices())
         pixels = np.array(self._pixels[where], dtype=self._header.dtype)
-        if self._invalid is None:
-            return pixels, None
-        invalid = self._invalid[where]
-        if self._fill is None:
-            return pixels, ~invalid[0]
-        pixels[np.broadcast_to(invalid, pixels.shape)] = self._fill
-        return pixels, None
+        if self._fill is not None:
+            as_it_is = np.isnan(pixels) if math.isnan(self._fill) else np.False_
+            pixels[self._invalid(where) & ~as_it_is] = self._fill
+        return pixels, ~self._invalid(where)[0] if self._header.masked else None
+
+    def _invalid(self, where: tuple[slice, ...]) -> Mask:
+        pixels = self._pixels[where]
+        masked = np.False_ if self._mask is None else self._mask[where]
+        return np.broadcast_to(np.isnan(pixels) | masked if pixels.dtype.kind == "f" else masked, pixels.shape)
+
+    def _fill_value(self, declared: float | None) -> float | None:
+        """Return what is put where there is no value; None where nothing has to be, or a mask says it.
+
+        GeoTIFF holds one mask for all bands, so where they differ a nodata value tells them apart.
+        """
+        if self._mask is None:
+            if self._pixels.dtype.kind != "f" or not any(invalid.any() for invalid in self._invalid_blocks()):
+                return None
+            nodata = storable_nodata(declared, self._pixels.dtype.name)
+            return math.nan if nodata is None else nodata
+        if any((invalid != invalid[:1]).any() for invalid in self._invalid_blocks()):
+            return self._unused_value(np.broadcast_to(self._mask, self._pixels.shape), declared)
+        return None
+
+    def _invalid_blocks(self) -> Iterator[Mask]:
+        for start in range(0, self._pixels.shape[1], BLOCK_ROWS):
+            yield self._invalid((slice(None), slice(start, start + BLOCK_ROWS)))
 
     def _load_mask(self, path: Path, name: str) -> Mask:
         mask = load_array(path, f"mask of {name}")
@@ -256,11 +275,8 @@ class ArraySource:
             )
         return invalid
 
-    def _bands_differ(self, invalid: Mask) -> bool:
-        return any(not np.array_equal(invalid[0], band) for band in invalid[1:])
-
     def _unused_value(self, invalid: Mask, declared: float | None) -> float:
-        """Return a value that no valid pixel has: GeoTIFF holds one mask for all bands, so nodata tells them apart."""
+        """Return a value that no valid pixel has."""
         dtype = self._pixels.dtype
         own: tuple[float, ...] = (math.nan,) if dtype.kind == "f" else _exact_range(dtype.name)
         for value in (storable_nodata(declared, dtype.name), *own):

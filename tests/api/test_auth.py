@@ -32,7 +32,8 @@ def http(guarded: Service) -> Iterator[httpx2.Client]:
 def operations(http: httpx2.Client) -> list[tuple[str, str]]:
     """Return method and address of everything that the service offers, and of what it does not."""
     document = http.get("/api").json()
-    values = {"upload_id": str(uuid4()), "index": "0", "collection_id": "c", "item_id": "i", "key": "a/b/c"}
+    ids = {"upload_id": str(uuid4()), "deletion_id": str(uuid4()), "collection_id": "c", "item_id": "i"}
+    values = {**ids, "index": "0", "key": "a/b/c"}
     found = [
         (method.upper(), path.format(**values)) for path, methods in document["paths"].items() for method in methods
     ]

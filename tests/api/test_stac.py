@@ -25,6 +25,7 @@ from tests.api.answers import refused
 from tests.conftest import GeotiffMaker, ProductMaker, Service, running_service, schema_errors, upload_done
 
 Json = dict[str, Any]
+Ask = Callable[..., httpx2.Response]
 
 TAGS = {
     "a": ["temporary", "guide"],
@@ -476,9 +477,9 @@ def test_browsers_from_elsewhere_may_ask(http: httpx2.Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/collections/absent", 404, "NOT_FOUND"),
-        ("GET", "/collections/absent/items", 404, "NOT_FOUND"),
-        ("GET", "/collections/absent/items/a", 404, "NOT_FOUND"),
+        ("GET", "/collections/absent", 404, "COLLECTION_NOT_FOUND"),
+        ("GET", "/collections/absent/items", 404, "COLLECTION_NOT_FOUND"),
+        ("GET", "/collections/absent/items/a", 404, "COLLECTION_NOT_FOUND"),
         ("GET", "/collections/%00", 400, "INVALID_REQUEST"),
         ("GET", "/nothing", 404, "NOT_FOUND"),
         ("DELETE", "/search", 405, "METHOD_NOT_ALLOWED"),
@@ -629,6 +630,10 @@ def stored_item(service: Service, image: Mapping[str, Any]) -> Json:
     return content
 
 
+def without_updated(item: Json) -> Json:
+    return {**item, "properties": {key: value for key, value in item["properties"].items() if key != "updated"}}
+
+
 def test_an_item_put_back_as_it_was_read_stays_as_it_was(
     service: Service, http: httpx2.Client, make_product: ProductMaker, make_geotiff: GeotiffMaker
 ) -> None:
@@ -642,12 +647,14 @@ def test_an_item_put_back_as_it_was_read_stays_as_it_was(
         assert answer.status_code == 200, answer.text
         assert answer.json()["assets"] == read["assets"]
         assert answer.json()["stac_extensions"] == read["stac_extensions"]
-        assert stored_item(service, read) == before
+        after = stored_item(service, read)
+        assert after["properties"].pop("updated") > before["properties"].pop("updated")
+        assert after == before
         href = before["assets"]["blue"]["href"]
         assert href.startswith((service.data_dir / "store" / "assets").as_uri())
         assert Path(href.removeprefix("file://")).is_file()
         assert not [link for link in before["links"] if link["rel"] in ("self", "root", "parent", "collection")]
-        assert http.get(path, headers=headers).json() == read
+        assert without_updated(http.get(path, headers=headers).json()) == without_updated(read)
     assert http.get(http.get(path).json()["assets"]["blue"]["href"]).status_code == 200
 
 
@@ -687,7 +694,7 @@ def test_an_item_is_added_read_replaced_changed_and_removed(http: httpx2.Client,
     assert patched.json()["properties"]["custom:copy"] == "Two"
 
     assert http.delete(f"{items}/one").status_code == 204
-    refused(http.get(f"{items}/one"), 404, "NOT_FOUND")
+    refused(http.get(f"{items}/one"), 404, "ITEM_NOT_FOUND")
     refused(http.delete(f"{items}/one"), 404, "ITEM_NOT_FOUND")
 
 
@@ -700,7 +707,7 @@ def test_what_cannot_be_written(http: httpx2.Client, items: str) -> None:
     assert collection_id in duplicate
     missing = make_item("absent", "one")
     assert "'absent'" in refused(http.post("/collections/absent/items", json=missing), 404, "COLLECTION_NOT_FOUND")
-    refused(http.put("/collections/absent/items/one", json=missing), 404, "ITEM_NOT_FOUND")
+    refused(http.put("/collections/absent/items/one", json=missing), 404, "COLLECTION_NOT_FOUND")
     refused(http.put(f"{items}/two", json=make_item(collection_id, "two")), 404, "ITEM_NOT_FOUND")
     refused(http.patch(f"{items}/two", json={}), 404, "ITEM_NOT_FOUND")
     refused(http.put(f"{items}/other", json=item), 400, "ID_MISMATCH")
@@ -875,12 +882,12 @@ def test_a_collection_is_added_replaced_changed_and_removed(http: httpx2.Client)
     assert http.get(path).json()["custom:a"] == {"b": 1}
     assert collection_id in refused(http.post("/collections", json=collection), 409, "COLLECTION_EXISTS")
 
-    created = http.get(path).json()["created"]
+    created = added.json()["created"]
     assert http.put(path, json={**collection, "title": "New", "created": "1999-01-01T00:00:00Z"}).status_code == 200
     read = http.get(path).json()
     assert read["title"] == "New"
-    assert datetime.fromisoformat(read["updated"]) <= datetime.now(UTC)
-    assert created
+    assert datetime.fromisoformat(created) < datetime.fromisoformat(read["updated"]) <= datetime.now(UTC)
+    assert read["created"] == created
 
     patched = http.patch(path, json={"title": "Newer", "keywords": None, "custom:a": {"c": 2}})
     assert patched.status_code == 200
@@ -888,10 +895,8 @@ def test_a_collection_is_added_replaced_changed_and_removed(http: httpx2.Client)
     assert (read["title"], read["custom:a"]) == ("Newer", {"b": 1, "c": 2})
     assert "keywords" not in read
 
-    http.post(f"{path}/items", json=make_item(collection_id, "one"))
     assert http.delete(path).status_code == 204
-    refused(http.get(path), 404, "NOT_FOUND")
-    assert http.get("/search", params={"collections": collection_id}).json()["features"] == []
+    refused(http.get(path), 404, "COLLECTION_NOT_FOUND")
     refused(http.delete(path), 404, "COLLECTION_NOT_FOUND")
     refused(http.put(path, json=collection), 404, "COLLECTION_NOT_FOUND")
 
@@ -934,6 +939,64 @@ def test_collections_that_are_wrong(http: httpx2.Client, items: str, status: int
             answer = http.patch(there, json=changes)
             assert answer.json()["code"] in (code, "INVALID_PATCH")
     assert http.get(there).json() == before
+
+
+def test_a_collection_that_has_items_refuses_deletion(http: httpx2.Client, items: str) -> None:
+    path = f"/collections/{collection_of(items)}"
+    http.post(items, json=make_item(collection_of(items), "one"))
+    assert "delete_related_objects" in refused(http.delete(path), 409, "COLLECTION_NOT_EMPTY")
+    assert [item["id"] for item in http.get(items).json()["features"]] == ["one"]
+    http.delete(f"{items}/one")
+    assert http.delete(path).status_code == 204
+    assert http.get("/search", params={"collections": collection_of(items)}).json()["features"] == []
+
+
+def test_a_collection_with_an_upload_that_has_not_ended_refuses_deletion(http: httpx2.Client) -> None:
+    collection_id = f"test:{uuid4().hex[:12]}"
+    bands = [{"name": "blue", "type": "spectral", "data_type": "UInt16"}]
+    http.post("/collections", json=make_collection(collection_id, **{"ingest:bands": bands}))
+    upload = {"image": {"name": "a", "acquired": "2024-01-01T00:00:00Z"}, "files": [{"name": "a.tif"}]}
+    opened = http.post(f"/collections/{collection_id}/uploads", json=upload)
+    assert opened.status_code == 201, opened.text
+    upload_id = opened.json()["id"]
+    assert upload_id in refused(http.delete(f"/collections/{collection_id}"), 409, "UPLOAD_IN_PROGRESS")
+    assert http.post(f"/uploads/{upload_id}/cancel").status_code == 200
+    assert http.delete(f"/collections/{collection_id}").status_code == 204
+
+
+def test_the_service_says_when_an_item_was_created_and_updated(http: httpx2.Client, items: str) -> None:
+    began = datetime.now(UTC)
+    foreign = {
+        "created": "1999-01-01T00:00:00Z",
+        "updated": "1999-01-01T00:00:00Z",
+        "published": "2001-01-01T00:00:00Z",
+    }
+    item = make_item(collection_of(items), "one", properties=foreign)
+    added = http.post(items, json=item).json()["properties"]
+    assert began <= datetime.fromisoformat(added["created"]) <= datetime.now(UTC)
+    assert added["updated"] == added["created"]
+    assert added["published"] == foreign["published"]
+    last = added
+    asked: tuple[Ask, ...] = (
+        lambda: http.put(f"{items}/one", json=item),
+        lambda: http.put(f"{items}/one", json=make_item(collection_of(items), "one")),
+        lambda: http.patch(f"{items}/one", json={"properties": {"created": None, "updated": None}}),
+    )
+    for write in asked:
+        now = write().json()["properties"]
+        assert now["created"] == added["created"]
+        assert datetime.fromisoformat(now["updated"]) > datetime.fromisoformat(last["updated"])
+        last = now
+    assert http.get(f"{items}/one").json()["properties"] == last
+
+
+def test_large_numbers_come_back_as_they_were_sent(http: httpx2.Client, items: str) -> None:
+    numbers = {"a": 1e300, "b": -1.5e-300, "c": 2**63, "d": 0.1, "e": 5, "f": 5.0}
+    http.post(items, json=make_item(collection_of(items), "one", properties={"custom:numbers": numbers}))
+    read = http.get(f"{items}/one").json()
+    assert read["properties"]["custom:numbers"] == numbers
+    assert http.put(f"{items}/one", json=read).status_code == 200
+    assert http.get(f"{items}/one").json()["properties"]["custom:numbers"] == numbers
 
 
 @pytest.mark.parametrize("name", ["type", "extent", "links", "description", "license"])

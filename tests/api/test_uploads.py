@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from stac_ingest import Image, Product, SpectralBand
 from stac_ingest.client.connection import Client
 from tests.api.answers import refused
+from tests.api.images import wait_until
 from tests.conftest import GeotiffMaker, ProductMaker, Service, running_service, upload_done
 
 Json = dict[str, Any]
@@ -110,6 +112,7 @@ def test_open_put_submit_success(http: httpx2.Client, make_product: ProductMaker
     assert [event["event_type"] for event in done["events"] if event["severity"] == "INFO"] == [
         "queue",
         "run",
+        "usage",
         "complete",
     ]
 
@@ -199,8 +202,9 @@ def test_submit_twice_is_one_image(http: httpx2.Client, make_product: ProductMak
         assert http.post(f"/uploads/{upload['id']}/submit").status_code == 202
     done = ended(http, upload["id"])
     assert done["status"] == "success"
-    assert [event["event_type"] for event in done["events"]].count("queue") == 1
-    assert "success" in refused(http.post(f"/uploads/{upload['id']}/submit"), 409, "UPLOAD_ENDED")
+    late = http.post(f"/uploads/{upload['id']}/submit")
+    assert (late.status_code, late.json()["status"]) == (202, "success")
+    assert [event["event_type"] for event in late.json()["events"]].count("queue") == 1
 
 
 def test_cancel_while_transferring_removes_the_bytes_and_frees_the_name(
@@ -297,6 +301,82 @@ def test_the_list_and_its_filters(http: httpx2.Client, make_product: ProductMake
     assert ids(collection="' OR 1=1 --") == []
 
 
+def test_many_are_asked_for_by_their_ids(http: httpx2.Client, make_product: ProductMaker) -> None:
+    product = make_product("blue")
+    opened = [open_upload(http, product, f"image{number}")["id"] for number in range(3)]
+
+    def found(*ids: str) -> list[str]:
+        listed = http.get("/uploads", params={"id": ",".join(ids)}).json()["uploads"]
+        return [upload["id"] for upload in listed]
+
+    assert found(opened[0], opened[2]) == [opened[2], opened[0]]
+    assert found(opened[1], opened[1], str(uuid4()), "nonsense", "") == [opened[1]]
+    assert found("nonsense") == found("") == []
+
+
+def test_the_list_in_pages_misses_nothing_and_repeats_nothing(http: httpx2.Client, make_product: ProductMaker) -> None:
+    product = make_product("blue")
+    opened = [open_upload(http, product, f"image{number}")["id"] for number in range(7)]
+    http.post(f"/uploads/{opened[3]}/cancel")
+    pages, asked = [], f"/uploads?collection={product.id}&status=transferring&limit=2"
+    while asked:
+        page = http.get(asked).json()
+        pages.append([upload["id"] for upload in page["uploads"]])
+        open_upload(http, product, f"newer{len(pages)}")
+        asked = next((link["href"] for link in page["links"] if link["rel"] == "next"), "")
+    expected = [upload for upload in reversed(opened) if upload != opened[3]]
+    assert pages == [expected[0:2], expected[2:4], expected[4:6]]
+
+
+def test_a_token_that_no_page_gave(http: httpx2.Client) -> None:
+    for token in ("", "x", "2024-01-01~x", f"soon~{uuid4()}", "%00"):
+        refused(http.get(f"/uploads?token={token}"), 400, "INVALID_PARAMETER")
+
+
+def test_an_upload_is_opened_once_however_often_its_request_is_sent(
+    http: httpx2.Client, make_product: ProductMaker
+) -> None:
+    product, key = make_product("blue"), {"Idempotency-Key": str(uuid4())}
+    address = f"/collections/{product.id}/uploads"
+    first, again = (http.post(address, json=body(), headers=key) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json()
+    assert first.headers["location"] == again.headers["location"]
+    refused(http.post(address, json=body("other"), headers=key), 422, "IDEMPOTENCY_KEY_REUSED")
+    http.post(f"/uploads/{first.json()['id']}/cancel")
+    assert http.post(address, json=body(), headers=key).json()["status"] == "canceled"
+
+
+def test_a_transfer_that_breaks_off_leaves_nothing(
+    service: Service, http: httpx2.Client, make_product: ProductMaker
+) -> None:
+    upload = open_upload(http, make_product("blue"), files=[{"name": "blue.tif", "size": 2_000_000}])
+    staging = service.data_dir / "store" / "staging" / upload["id"]
+    head = f"PUT /uploads/{upload['id']}/files/0 HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(head.encode() + b"x" * 1_000_000)
+        wait_until(lambda: bool(list(staging.glob(".*.part"))))
+    wait_until(lambda: not list(staging.iterdir()))
+    assert http.get(f"/uploads/{upload['id']}").json()["files"][0]["received"] is False
+
+
+def test_bytes_that_still_come_when_the_upload_is_canceled_leave_nothing(
+    service: Service, http: httpx2.Client, make_product: ProductMaker
+) -> None:
+    upload = open_upload(http, make_product("blue"))
+    staging = service.data_dir / "store" / "staging" / upload["id"]
+
+    def chunks() -> Iterator[bytes]:
+        yield b"x" * 1_000_000
+        wait_until(lambda: bool(list(staging.glob(".*.part"))))
+        http_of_another = httpx2.post(f"{service.url}/uploads/{upload['id']}/cancel")
+        assert http_of_another.json()["status"] == "canceled"
+        yield b"x"
+
+    refused(http.put(upload["files"][0]["href"], content=chunks()), 409, "NOT_TRANSFERRING")
+    assert not staging.exists()
+
+
 @pytest.mark.parametrize("query", ["status=done", "limit=0", "limit=1001", "limit=x", "collection=%00", "item=%00"])
 def test_a_list_that_cannot_be_asked_for(http: httpx2.Client, query: str) -> None:
     refused(http.get(f"/uploads?{query}"), 400, "INVALID_REQUEST")
@@ -382,7 +462,7 @@ def test_values_that_an_upload_cannot_have(http: httpx2.Client, refusing: str, c
     for key, value in changes.items():
         sent[key] = {**sent[key], **value} if key == "image" else value
     assert named in refused(http.post(refusing, json=sent), 422, "INVALID_UPLOAD")
-    assert http.get("/uploads", params={"collection": refusing.split("/")[2]}).json() == {"uploads": []}
+    assert http.get("/uploads", params={"collection": refusing.split("/")[2]}).json()["uploads"] == []
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import copy
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
 import pytest
+from psycopg.types.json import set_json_loads
 
 from stac_ingest import catalog
 from stac_ingest.database import Connection
@@ -15,7 +19,7 @@ from stac_ingest.models.bands import SpectralBand
 from stac_ingest.models.product import Product
 from stac_ingest.stac import WORLD, collection_from_product
 from stac_ingest.uploads import Uploads
-from tests.integration.conftest import PRODUCT, Scenario
+from tests.integration.conftest import PRODUCT, Scenario, open_upload
 
 Play = Callable[[Scenario], Any]
 
@@ -139,6 +143,75 @@ def test_what_is_missing_is_named(play: Play) -> None:
             assert caught.value.status == 404
 
     with_connection(play, steps)
+
+
+def test_an_etag_is_that_of_the_content_alone() -> None:
+    one = item("a", title="é", list=[1, 2])
+    assert catalog.etag(one) == catalog.etag(dict(reversed(one.items())))
+    assert catalog.etag(one) == catalog.etag(copy.deepcopy(one))
+    others = [item("b", title="é", list=[1, 2]), item("a", title="e", list=[1, 2]), item("a", title="é", list=[2, 1])]
+    assert len({catalog.etag(other) for other in (one, *others)}) == 4
+
+
+@pytest.fixture
+def plain_psycopg() -> Iterator[None]:
+    """Let psycopg read JSON as it does by itself: importing pypgstac changes that for the whole process."""
+    set_json_loads(json.loads)
+    yield
+    set_json_loads(orjson.loads)
+
+
+@pytest.mark.usefixtures("plain_psycopg")
+def test_large_numbers_are_read_as_they_were_written(play: Play) -> None:
+    async def steps(connection: Connection) -> None:
+        numbers = {"large": 1e300, "small": -1.5e-300, "whole": 2**63, "float": 5.0}
+        await catalog.create_items(connection, PRODUCT, [item("a", numbers=numbers)])
+        read = (await catalog.get_item(connection, PRODUCT, "a"))["properties"]["numbers"]
+        assert {name: (type(value), value) for name, value in read.items()} == {
+            name: (type(value), value) for name, value in numbers.items()
+        }
+
+    with_connection(play, steps)
+
+
+def test_what_is_replaced_keeps_when_it_was_created(play: Play) -> None:
+    async def steps(connection: Connection) -> None:
+        foreign: dict[str, Any] = {"created": "1999-01-01T00:00:00Z", "updated": "1999-01-01T00:00:00Z"}
+        await catalog.create_items(connection, PRODUCT, [item("a", **foreign)])
+        first = (await catalog.get_item(connection, PRODUCT, "a"))["properties"]
+        assert first["created"] == first["updated"] > "2024"
+        await catalog.upsert_items(connection, PRODUCT, [item("a", **foreign), item("b", **foreign)])
+        second = (await catalog.get_item(connection, PRODUCT, "a"))["properties"]
+        assert (second["created"], second["updated"] > first["updated"]) == (first["created"], True)
+        new = (await catalog.get_item(connection, PRODUCT, "b"))["properties"]
+        assert new["created"] == new["updated"] == second["updated"]
+
+    with_connection(play, steps)
+
+
+def test_a_collection_goes_only_when_it_is_empty(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        async def refused_as(code: str) -> None:
+            async with uploads.pool.connection() as connection:
+                with pytest.raises(RequestError, match="'a:product'") as caught:
+                    await catalog.delete_collection(connection, PRODUCT)
+            assert (caught.value.status, caught.value.code) == (409, code)
+
+        async with uploads.pool.connection() as connection:
+            await catalog.create_items(connection, PRODUCT, [item("a"), item("b")])
+        await refused_as("COLLECTION_NOT_EMPTY")
+        async with uploads.pool.connection() as connection:
+            assert await catalog.delete_some_items(connection, PRODUCT, 1) == 1
+            assert await catalog.delete_some_items(connection, PRODUCT, 5) == 1
+            assert await catalog.delete_some_items(connection, PRODUCT, 5) == 0
+        upload = await open_upload(uploads)
+        await refused_as("UPLOAD_IN_PROGRESS")
+        await uploads.cancel(upload)
+        async with uploads.pool.connection() as connection:
+            await catalog.delete_collection(connection, PRODUCT)
+            assert await catalog.find_collection(connection, PRODUCT) is None
+
+    play(scenario)
 
 
 def test_writers_of_one_collection_lose_nothing(play: Play) -> None:

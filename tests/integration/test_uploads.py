@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from procrastinate.exceptions import ConnectorException
 
-from stac_ingest.errors import RequestError
+from stac_ingest import worker
+from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
 from stac_ingest.models.enums import ImageUploadEventSeverity as Severity
 from stac_ingest.models.enums import ImageUploadStatus as Status
+from stac_ingest.models.raster import Limits
+from stac_ingest.pipeline import Workshop, staging_key
+from stac_ingest.settings import WorkerSettings
+from stac_ingest.storage import LocalStore
 from stac_ingest.uploads import MAX_ATTEMPTS, LeaseLostError, Uploads
 from tests.integration.conftest import PRODUCT, Scenario, open_upload, submitted
 
@@ -198,16 +204,18 @@ def test_an_upload_that_nobody_sends_is_given_up(play: Play) -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize("state", ["transferring", "pending", "running", "success"])
+@pytest.mark.parametrize("state", ["transferring", "pending", "running", "publishing", "success"])
 def test_cancel_in_each_state(play: Play, state: str) -> None:
     async def scenario(uploads: Uploads) -> None:
         upload = await (open_upload if state == "transferring" else submitted)(uploads)
-        if state in ("running", "success"):
+        if state in ("running", "publishing", "success"):
             await uploads.claim(upload, lease_seconds=60)
+        if state == "publishing":
+            await uploads.begin_publishing(upload, 1)
         if state == "success":
             async with uploads.pool.connection() as connection:
                 await uploads.succeed(connection, upload, 1)
-        if state in ("transferring", "pending"):
+        if state in ("transferring", "pending", "running"):
             await uploads.cancel(upload)
             await uploads.cancel(upload)
             assert (await uploads.get(upload)).status is Status.CANCELED
@@ -216,6 +224,75 @@ def test_cancel_in_each_state(play: Play, state: str) -> None:
             with pytest.raises(RequestError) as caught:
                 await uploads.cancel(upload)
             assert caught.value.code == "NOT_CANCELABLE"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        UploadError("CORRUPT_FILE", "it is broken"),
+        RetryableUploadError("CONVERTER_CRASHED", "it died"),
+        OSError(28, "No space left on device"),
+        LeaseLostError("lost"),
+        None,
+    ],
+    ids=lambda end: type(end).__name__,
+)
+def test_a_worker_whose_upload_was_canceled_meanwhile_changes_nothing(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: Exception | None
+) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await submitted(uploads)
+        store = LocalStore(tmp_path)
+        staged = store.local_path(staging_key(upload, 0))
+        staged.parent.mkdir(parents=True)
+        staged.touch()
+
+        async def canceled_meanwhile(*_: object) -> None:
+            await uploads.cancel(upload)
+            if end is not None:
+                raise end
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(worker, "ingest", canceled_meanwhile)
+        workshop = Workshop(uploads=uploads, store=store, scratch_dir=tmp_path, limits=Limits())
+        await worker.process(upload, workshop, WorkerSettings(renew_seconds=0.05))
+        ended = await uploads.get(upload)
+        assert (ended.status, ended.problem) == (Status.CANCELED, None)
+        assert [event.event_type for event in ended.events] == ["queue", "run", "cancel"]
+        assert not staged.parent.exists()
+
+    play(scenario)
+
+
+def test_publishing_and_canceling_exclude_each_other(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        ends = []
+        for number in range(10):
+            upload = await submitted(uploads, f"image{number}")
+            await uploads.claim(upload, lease_seconds=60)
+            published, canceled = await asyncio.gather(
+                uploads.begin_publishing(upload, 1), uploads.cancel(upload), return_exceptions=True
+            )
+            ends.append((type(published), type(canceled)))
+            status = (await uploads.get(upload)).status
+            assert status is (Status.CANCELED if canceled is None else Status.RUNNING)
+        assert set(ends) <= {(type(None), RequestError), (LeaseLostError, type(None))}
+
+    play(scenario)
+
+
+def test_an_attempt_after_one_that_died_while_it_published_can_be_canceled(play: Play) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await submitted(uploads)
+        await uploads.claim(upload, lease_seconds=0)
+        await uploads.begin_publishing(upload, 1)
+        await asyncio.sleep(0.01)
+        await uploads.sweep()
+        assert await uploads.claim(upload, lease_seconds=60) == 2
+        await uploads.cancel(upload)
+        assert (await uploads.get(upload)).status is Status.CANCELED
 
     play(scenario)
 
@@ -235,9 +312,9 @@ def test_uploads_are_listed_newest_first(play: Play) -> None:
     async def scenario(uploads: Uploads) -> None:
         ids = [await open_upload(uploads, f"image{number}") for number in range(3)]
         await uploads.cancel(ids[0])
-        listed = await uploads.find(collection=PRODUCT, item=None, status=None, limit=10)
+        listed = (await uploads.find(collection=PRODUCT, limit=10)).uploads
         assert [upload.id for upload in listed] == ids[::-1]
-        canceled = await uploads.find(collection=None, item=None, status=Status.CANCELED, limit=10)
+        canceled = (await uploads.find(status=Status.CANCELED, limit=10)).uploads
         assert [upload.id for upload in canceled] == ids[:1]
 
     play(scenario)

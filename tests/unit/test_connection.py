@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -31,6 +31,7 @@ def connected(answer: Answer, **options: Any) -> Client:
         (405, errors.MethodNotAllowedError),
         (409, errors.ConflictError),
         (410, errors.GoneError),
+        (412, errors.ConflictError),
         (413, errors.ClientError),
         (418, errors.ClientError),
         (422, errors.ValidationError),
@@ -46,11 +47,10 @@ def test_a_status_is_an_exception(status: int, expected: type[errors.ClientError
     asks: list[Callable[[Client], Any]] = [
         lambda client: client.get("/x"),
         lambda client: client.post("/x", {}),
-        lambda client: client.put("/x", {}),
-        lambda client: client.patch("/x", {}),
-        lambda client: client.send("/x", iter([b"x"]), 1),
+        lambda client: client.write("PATCH", "/x", {}),
+        lambda client: client.send("/x", lambda: iter([b"x"]), 1),
     ]
-    with connected(lambda _: httpx2.Response(status, json=problem)) as client:
+    with connected(lambda _: httpx2.Response(status, json=problem), retries=0) as client:
         for ask in asks:
             with pytest.raises(errors.ClientError, match=r"^Why it is so\.$") as caught:
                 ask(client)
@@ -78,7 +78,7 @@ def test_the_tree_of_exceptions() -> None:
 )
 def test_errors_that_are_no_problem_document(content: bytes, message: str) -> None:
     with (
-        connected(lambda _: httpx2.Response(502, content=content)) as client,
+        connected(lambda _: httpx2.Response(502, content=content), retries=0) as client,
         pytest.raises(errors.ServerError) as caught,
     ):
         client.get("/x")
@@ -90,7 +90,7 @@ def test_a_service_that_cannot_be_reached() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    with Client(url) as client, pytest.raises(errors.ServerError, match="is it running") as caught:
+    with Client(url, retries=0) as client, pytest.raises(errors.ServerError, match="is it running") as caught:
         client.get("/healthz")
     assert url in str(caught.value)
     assert "STAC_INGEST_URL" in str(caught.value)
@@ -101,7 +101,10 @@ def test_a_service_that_does_not_answer_in_time() -> None:
     def slow(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ReadTimeout("slow", request=request)
 
-    with connected(slow) as client, pytest.raises(errors.GatewayTimeoutError, match=r"GET http://service.*in time"):
+    with (
+        connected(slow, retries=0) as client,
+        pytest.raises(errors.GatewayTimeoutError, match=r"GET http://service.*in time"),
+    ):
         client.get("/x")
 
 
@@ -121,15 +124,126 @@ def test_where_and_what_is_sent() -> None:
     with connected(take, api_key="secret") as client:
         assert client.get("/collections", {"limit": 5}) == {"ok": True}
         client.get("/http://elsewhere.invalid/y")
-        client.patch("/z", {"a": None})
-        client.send("/f", iter([b"ab", memoryview(b"c")]), 3)
+        client.write("PATCH", "/z", {"a": None}, etag='"v1"')
+        client.send("/f", lambda: iter([b"ab", memoryview(b"c")]), 3)
     assert str(seen[0].url) == "http://service.invalid/base/collections?limit=5"
     assert {request.url.host for request in seen} == {"service.invalid"}, "the key goes nowhere else"
     assert seen[0].headers["authorization"] == "Bearer secret"
     assert seen[2].headers["content-type"] == "application/merge-patch+json"
     assert json.loads(seen[2].content) == {"a": None}
+    assert seen[2].headers["if-match"] == '"v1"'
     assert (seen[3].content, seen[3].headers["content-length"]) == (b"abc", "3")
     assert "transfer-encoding" not in seen[3].headers
+
+
+class Unsteady:
+    """A service that fails some times before it answers."""
+
+    def __init__(self, *failures: httpx2.Response | type[httpx2.TransportError]) -> None:
+        self.failures = list(failures)
+        self.seen: list[httpx2.Request] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        request.read()
+        self.seen.append(request)
+        if not self.failures:
+            return httpx2.Response(200, json={"ok": True}, headers={"ETag": '"v2"'})
+        failure = self.failures.pop(0)
+        if isinstance(failure, httpx2.Response):
+            return failure
+        raise failure("broken", request=request)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that the client makes; none of them is waited for."""
+    made: list[float] = []
+    monkeypatch.setattr("stac_ingest.client.connection.time.sleep", made.append)
+    return made
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [httpx2.ConnectError, httpx2.ReadError, httpx2.RemoteProtocolError, httpx2.ReadTimeout]
+    + [httpx2.Response(status) for status in (429, 502, 503, 504)],
+)
+def test_a_request_that_may_succeed_yet_is_sent_again(
+    failure: httpx2.Response | type[httpx2.TransportError], pauses: list[float]
+) -> None:
+    service = Unsteady(failure, failure)
+    with connected(service) as client:
+        assert client.post("/x", {"a": 1}) == {"ok": True}
+    assert len(service.seen) == 3
+    assert [request.content for request in service.seen] == [b'{"a":1}'] * 3
+    assert 0.3 < pauses[0] < pauses[1] < 1.5
+
+
+def test_what_is_sent_again_has_the_same_idempotency_key_and_each_write_another(pauses: list[float]) -> None:
+    service = Unsteady(httpx2.Response(503))
+    with connected(service) as client:
+        client.write("DELETE", "/x")
+        client.write("DELETE", "/x")
+        client.get("/x")
+    keys = [request.headers.get("idempotency-key") for request in service.seen]
+    assert keys[0] == keys[1] is not None
+    assert keys[2] not in (None, keys[0])
+    assert keys[3] is None
+
+
+def test_a_transfer_that_breaks_off_begins_anew(pauses: list[float]) -> None:
+    service = Unsteady(httpx2.WriteError, httpx2.Response(502))
+    begun = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal begun
+        begun += 1
+        yield from (b"ab", b"c")
+
+    with connected(service) as client:
+        client.send("/f", chunks, 3)
+    assert begun == 3
+    assert service.seen[-1].content == b"abc"
+
+
+def test_the_service_says_how_long_to_wait(pauses: list[float]) -> None:
+    asked = [
+        httpx2.Response(429, headers={"Retry-After": text}) for text in ("7", "100000", "Fri, 01 Jan 2100 00:00:00 GMT")
+    ]
+    with connected(Unsteady(*asked)) as client:
+        client.get("/x")
+    assert pauses[:2] == [7, 60]
+    assert 1 < pauses[2] < 3
+    with (
+        connected(lambda _: httpx2.Response(429, headers={"Retry-After": "7"}), retries=1) as client,
+        pytest.raises(errors.RateLimitError) as caught,
+    ):
+        client.get("/x")
+    assert caught.value.retry_after == 7
+
+
+def test_retries_end(pauses: list[float]) -> None:
+    service = Unsteady(*[httpx2.Response(503)] * 9)
+    with connected(service) as client, pytest.raises(errors.ServerError):
+        client.get("/x")
+    assert len(service.seen) == 4
+    assert len(pauses) == 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 412, 422, 500])
+def test_a_request_that_would_fail_again_is_not_sent_again(status: int, pauses: list[float]) -> None:
+    service = Unsteady(httpx2.Response(status))
+    with connected(service) as client, pytest.raises(errors.ClientError):
+        client.get("/x")
+    assert (len(service.seen), pauses) == (1, [])
+
+
+def test_versions_and_existence() -> None:
+    with connected(Unsteady()) as client:
+        assert client.fetch("/x").etag == '"v2"'
+        assert client.write("PUT", "/x", {}).etag == '"v2"'
+        assert client.exists("/x")
+    with connected(lambda request: httpx2.Response(404 if request.method == "HEAD" else 500)) as client:
+        assert not client.exists("/x")
 
 
 def test_paths_are_encoded() -> None:

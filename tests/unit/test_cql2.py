@@ -61,6 +61,50 @@ def test_array_operators_as_pgstac_spells_them(written: str, pgstac: str) -> Non
     assert parse(compare(written, {"property": "other"}, ["x"]), None) == compare(pgstac, {"property": "other"}, ["x"])
 
 
+def extra(keys: list[str], operator: str, value: Any) -> Json:
+    return {"op": "extra_property", "args": [json.dumps(keys), operator, json.dumps(value)]}
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("ingest:extra_properties.quality", ["quality"]),
+        ("properties.ingest:extra_properties.a.b", ["a", "b"]),
+        ("ingest:extra_properties.a\\.b.c\\\\", ["a.b", "c\\"]),
+        ("ingest:extra_properties..", ["", ""]),
+    ],
+)
+def test_values_in_extra_properties_keep_their_types(name: str, keys: list[str]) -> None:
+    side = {"property": name}
+    for written, operator in (("=", "="), ("!=", "<>"), ("lt", "<"), (">=", ">="), ("like", "like")):
+        for value in (0, "0", False, 1.5):
+            assert parse(compare(written, side, value), None) == extra(keys, operator, value)
+    assert parse(compare("in", side, [0, "0"]), None) == extra(keys, "in", [0, "0"])
+    assert parse({"op": "isNull", "args": [side]}, None) == extra(keys, "isnull", None)
+    assert parse({"op": "not", "args": [compare("=", side, 1)]}, None)["args"] == [extra(keys, "=", 1)]
+
+
+def test_what_pgstac_compares_as_it_can() -> None:
+    for tree in (
+        compare("=", {"property": "ingest:extra_properties"}, "{}"),
+        compare("=", {"property": "ingest:extra_properties_of.a"}, 1),
+        compare("=", 1, {"property": "ingest:extra_properties.a"}),
+        compare("=", {"property": "ingest:extra_properties.a"}, {"timestamp": "2024-01-01T00:00:00Z"}),
+        compare("=", {"op": "casei", "args": [{"property": "ingest:extra_properties.a"}]}, "A"),
+    ):
+        assert parse(tree, None) == tree
+    with pytest.raises(RequestError, match="no operator or function"):
+        parse(extra(["a"], "=", 1), None)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\0", "\ud800"])
+def test_values_that_the_database_does_not_know(value: Any) -> None:
+    for name in ("platform", "ingest:extra_properties.a"):
+        with pytest.raises(RequestError, match=r"Expected (finite numbers|texts without)") as caught:
+            parse(compare("=", {"property": name}, value), None)
+        assert caught.value.status == 400
+
+
 def test_rules_hold_at_every_depth() -> None:
     tree = {"op": "or", "args": [{"op": "not", "args": [compare("=", {"property": "tag"}, "x")]}, True]}
     assert parse(tree, None) == {"op": "or", "args": [{"op": "not", "args": [contains("x")]}, True]}

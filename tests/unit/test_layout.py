@@ -10,7 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TOP_LEVEL = {
     ".ci", ".dockerignore", ".gitignore", ".python-version", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",
-    "README.md", "api", "collections", "docker", "docs", "pyproject.toml", "requirements.lock", "stac_ingest", "tests",
+    "README.md", "api", "benchmarks", "collections", "docker", "docs", "pyproject.toml", "requirements.lock",
+    "stac_ingest", "tests",
 }  # fmt: skip
 MAX_LINES = 600
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "misc", "common"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.middleware import ForwardedPrefixMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
+from api.middleware import ForwardedPrefixMiddleware, HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
 from stac_ingest.stac import SCHEMA, SCHEMA_PATH
 
 Headers = dict[str, str]
@@ -60,6 +60,52 @@ def ask(app: ASGIApp, method: str = "GET", path: str = "/", headers: Headers | N
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the address that the service believes to have."""
     await JSONResponse({"base": str(Request(scope).base_url)})(scope, receive, send)
+
+
+# --- HEAD
+
+
+async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer for ever."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0)
+
+    await StreamingResponse(chunks(), headers={"Method": scope["method"]})(scope, receive, send)
+
+
+def test_head_is_answered_as_get_without_a_body() -> None:
+    got, asked = ask(HeadMiddleware(echo), "GET"), ask(HeadMiddleware(echo), "HEAD")
+    assert bytes(got.body)
+    assert bytes(asked.body) == b""
+    assert (asked.status_code, asked.raw_headers) == (got.status_code, got.raw_headers)
+
+
+@pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
+def test_head_does_not_wait_for_an_answer_without_end(spec_version: str) -> None:
+    answer = ask(HeadMiddleware(endless), "HEAD", asgi={"spec_version": spec_version})
+    assert answer.headers["method"] == "GET"
+    assert bytes(answer.body) == b""
+
+
+def test_head_of_assets_and_other_methods_pass_as_they_are() -> None:
+    async def method(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse(scope["method"])(scope, receive, send)
+
+    assert bytes(ask(HeadMiddleware(method), "HEAD", "/assets/a").body) == b'"HEAD"'
+    assert bytes(ask(HeadMiddleware(method), "HEAD", "/stac/assets/a", root_path="/stac").body) == b'"HEAD"'
+    for other in ("GET", "POST", "OPTIONS"):
+        assert bytes(ask(HeadMiddleware(method), other).body) == f'"{other}"'.encode()
+
+
+def test_what_fails_under_head_fails() -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        ask(HeadMiddleware(broken), "HEAD")
 
 
 # --- Keys

@@ -468,3 +468,82 @@ def test_an_image_is_the_same_after_json(
     )
 
     assert Image.check(json.loads(json.dumps(first.to_json(), allow_nan=False))) == first
+
+
+# --- Ranges, levels and files ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"data_range": (1, 1)}, "two different ends"),
+        ({"data_range": (10, 0)}, "smallest value before the largest"),
+        ({"data_range": (0, math.inf)}, "finite"),
+        ({"data_range": (0, 1, 2)}, "data_range"),
+        ({"data_range": 5}, "data_range"),
+        ({"display_range": (7, 7)}, "two different ends"),
+        ({"physical_range": (0, 0)}, "two different ends"),
+        ({"wavelength_nm_min": 700, "wavelength_nm_max": 600}, "below"),
+        ({"wavelength_nm_center": -1}, "greater than 0"),
+        ({"band_index": -1}, "band_index"),
+        ({"vendor_order": 0}, "vendor_order"),
+        ({"tags": ["x"] * 33}, "tags"),
+    ],
+)
+def test_ranges_of_bands_that_are_none(attributes: dict[str, Any], words: str) -> None:
+    with pytest.raises(AttributeValidationError, match=words):
+        SpectralBand.check({"name": "b", **attributes})
+
+
+def test_ranges_of_bands() -> None:
+    band = SpectralBand.check(
+        {"name": "b", "data_type": "Int16", "data_range": (-32768, 32767), "display_range": (4000, 0),
+         "physical_range": (1, -1)}
+    )  # fmt: skip
+    assert (band.data_range, band.display_range, band.physical_range) == ((-32768, 32767), (4000, 0), (1, -1))
+    assert MaskBand(name="m").data_range == (0, 1)
+
+
+def test_processing_levels_lead_to_steps() -> None:
+    levels = {"surface": "toa", "toa": [{"function": "gain_bias", "parameter": "reflectance_gain_bias", "index": 0}]}
+    band = SpectralBand.check({"name": "b", "processing_levels": levels})
+    assert parse_band(json.loads(json.dumps(band.to_json()))) == band
+    for wrong in ({"a": "b"}, {"a": "a"}, {"a": "b", "b": "a"}, {"a": [{"parameter": 1}]}, {"a": 5}):
+        with pytest.raises(AttributeValidationError, match="processing_levels"):
+            SpectralBand.check({"name": "b", "processing_levels": wrong})
+
+
+@pytest.mark.parametrize("display", [["grey"], ["grey", "alpha"], ["r", "g", "b"], ["r", "g", "b", "alpha"]])
+def test_default_display_bands(display: list[str]) -> None:
+    assert Product(id="p", default_display_bands=display).default_display_bands == display
+    for wrong in ([], ["a", "b", "c", "d", "e"], "red", [1]):
+        with pytest.raises(AttributeValidationError, match="default_display_bands"):
+            Product.check({"id": "p", "default_display_bands": wrong})
+
+
+def test_files_are_somewhere_and_have_multihashes() -> None:
+    assert File(href="x", hash="A" * 64).hash == "1220" + "a" * 64
+    assert File(href="x", hash="098f6bcd4621d373cade4e832627b4f6").hash == "d50110098f6bcd4621d373cade4e832627b4f6"
+    assert File(href="x", hash="1220" + "a" * 64).hash == "1220" + "a" * 64
+    assert image(files=[{"provider_href": "s3://b/k"}]).files[0].href is None
+    for wrong in ({"href": "x", "hash": "no hash"}, {"href": "x", "hash": 5}, {}, {"href": "x", "size_bytes": -1}):
+        with pytest.raises(AttributeValidationError):
+            File.check(wrong)
+    assert "files" in refused({"files": ["http://x/y.tif"]})
+    assert "colour" in refused({"files": [{"href": "x", "colour": "red"}]})
+
+
+def test_several_geometries_become_one() -> None:
+    one: dict[str, Any] = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+    many: dict[str, Any] = {"type": "MultiPolygon", "coordinates": [one["coordinates"]] * 2}
+    assert image(geometry={"type": "Feature", "geometry": one, "properties": {}}).geometry == one
+    features = [{"type": "Feature", "geometry": geometry} for geometry in (one, many)]
+    together = {"type": "MultiPolygon", "coordinates": [one["coordinates"]] * 3}
+    assert image(geometry={"type": "FeatureCollection", "features": features}).geometry == together
+    assert image(geometry={"type": "GeometryCollection", "geometries": [one, many]}).geometry == together
+
+
+@pytest.mark.parametrize("position", [[181, 0], [-180.1, 0], [0, 91], [0, -90.5], [500_000, 5_000_000]])
+def test_geometries_lie_on_the_earth(position: list[float]) -> None:
+    assert "degrees" in refused({"geometry": {"type": "Point", "coordinates": position}})
+    assert image(geometry={"type": "Point", "coordinates": [180, -90]})

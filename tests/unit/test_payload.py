@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+import tempfile
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stac_ingest.client.payload import CHUNK, Payload, payloads_of_arrays, payloads_of_files
+from stac_ingest.client import payload as payload_module
+from stac_ingest.client.layers import Layers, layers_of
+from stac_ingest.client.payload import CHUNK, Payload
+from stac_ingest.models.bands import Layout
 from stac_ingest.models.enums import UploadFileKind
 
 BASE = np.arange(3 * 40 * 50, dtype="uint16").reshape(3, 40, 50)
@@ -32,6 +38,19 @@ ARRAYS: dict[str, np.ndarray[Any, Any]] = {
     "one wide row": np.arange(3_000_000, dtype="uint8").reshape(1, -1),
     "larger than a chunk": np.arange(2_000_000, dtype="uint16").reshape(2, 1000, 1000),
 }
+
+
+def payloads_of_arrays(arrays: Any) -> list[Payload]:
+    return payload_module.payloads_of_arrays(layers_of(arrays, no_layout))
+
+
+def no_layout() -> Layout:
+    raise AssertionError("the product's bands are asked for a Dataset only")
+
+
+def payloads_of_files(files: Any) -> list[Payload]:
+    with payload_module.payloads_of_files(files) as payloads:
+        return payloads
 
 
 def content(payload: Payload) -> bytes:
@@ -96,8 +115,8 @@ def test_several_arrays_keep_their_order() -> None:
         (np.zeros((1, 1, 2, 2)), "found 4 dimensions"),
         (np.zeros((0, 5)), "no pixels"),
         (np.zeros((3, 0, 5)), "no pixels"),
-        (np.zeros((2, 2), bool), "unsupported data type bool"),
-        (np.zeros((2, 2), complex), "unsupported data type complex128"),
+        (np.zeros((2, 2), bool), r"unsupported data type bool.*upload array\.astype\('uint8'\) instead"),
+        (np.zeros((2, 2), complex), r"unsupported data type complex128.*numpy\.stack"),
         (np.zeros((2, 2), object), "unsupported data type object"),
         (np.zeros((2, 2), "datetime64[s]"), "unsupported data type datetime64"),
         (np.zeros((2, 2), "S3"), "unsupported data type"),
@@ -106,7 +125,9 @@ def test_several_arrays_keep_their_order() -> None:
         (5, "must be an instance of ndarray"),
         (None, "must be an instance of ndarray"),
         ([BASE[0], [[1, 2]]], "index 1 is not an ndarray"),
-        ("text", "index 0 is not an ndarray"),
+        ("text", "must be an instance of ndarray"),
+        (np.float64(5), "found 0 dimensions"),
+        (np.ndarray, "must be an instance of ndarray"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -118,6 +139,59 @@ def test_arrays_that_are_no_image(arrays: Any, reason: str) -> None:
 def test_bands_that_seem_to_come_last_are_warned_of() -> None:
     with pytest.warns(UserWarning, match="might not have the band axis as the first"):
         payloads_of_arrays(np.zeros((40, 50, 3), "uint8"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "warns"),
+    [((3, 10, 10), True), ((100, 100, 1), True), ((2, 10, 10), False), ((1, 100, 100), False), ((10, 10), False)],
+)
+def test_which_shapes_seem_mistaken(shape: tuple[int, ...], warns: bool) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        payloads_of_arrays(np.zeros(shape, "uint8"))
+    assert [Path(warning.filename).name for warning in caught] == (["test_payload.py"] if warns else [])
+
+
+def test_what_has_an_array_is_taken_for_it() -> None:
+    class Tensor:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            return BASE[0]
+
+    for arrays in (Tensor(), [Tensor()]):
+        (payload,) = payloads_of_arrays(arrays)
+        assert content(payload) == as_numpy_saves(BASE[0])
+
+
+def test_arrays_that_are_given_are_left_as_they_were() -> None:
+    arrays = [BASE.copy(), np.ma.MaskedArray(BASE[0].copy(), BASE[0] > 5)]
+    for given in (arrays, tuple(arrays), (array for array in arrays)):
+        assert [p.file.name for p in payloads_of_arrays(given)] == ["array_0.npy", "array_1.npy", "mask_1.npy"]
+    np.testing.assert_array_equal(arrays[0], BASE)
+    np.testing.assert_array_equal(arrays[1].mask, BASE[0] > 5)  # type: ignore[attr-defined]
+
+
+def test_nothing_is_copied_of_what_is_in_order() -> None:
+    array = np.zeros((3, 500, 700), "float32")
+    (payload,) = payloads_of_arrays(array)
+    _, *sent = payload.chunks()
+    assert all(np.shares_memory(np.frombuffer(chunk, "uint8"), array) for chunk in sent)
+
+
+@pytest.mark.parametrize("nodata", [0.0, 7.0, 5.5, -1.0, 1e9, np.nan])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_pixels_of_the_nodata_value_are_sent_as_masked(nodata: float, dtype: str) -> None:
+    pixels = (BASE % 10).astype(dtype)
+    if dtype == "float32":
+        pixels[:2, 5] = np.nan
+    layers = Layers(planes=list(pixels), shape=pixels.shape, nodata=[nodata, None, nodata])
+    sent = payload_module.payloads_of_arrays([layers])
+    expected = np.isnan(pixels) if np.isnan(nodata) else pixels == nodata
+    expected[1] = False
+    assert len(sent) == 1 + expected.any()
+    assert content(sent[0]) == as_numpy_saves(pixels)
+    if expected.any():
+        assert content(sent[1]) == as_numpy_saves(expected)
+        assert sent[1].size == len(content(sent[1]))
 
 
 @pytest.fixture
@@ -133,12 +207,100 @@ def names(payloads: list[Payload]) -> list[str]:
 
 def test_files_by_path_and_open(folder: Path) -> None:
     path = folder / "a.tif"
-    with path.open("rb") as opened:
-        for files in (path, str(path), opened, [path], (str(path),), iter([path]), [opened]):
+    with path.open("rb") as opened, path.open(encoding="latin-1") as text:
+        opened.seek(7)
+        for files in (path, str(path), opened, text, [path], (str(path),), iter([path]), [opened], {path}):
             (payload,) = payloads_of_files(files)
             assert payload.file.kind is UploadFileKind.FILE
             assert (payload.file.name, payload.size, payload.file.size) == ("a.tif", 50, 50)
             assert content(payload) == content(payload) == path.read_bytes()
+
+
+class Once(io.RawIOBase):
+    """A stream that cannot go back."""
+
+    def __init__(self, held: bytes) -> None:
+        self.inner = io.BytesIO(held)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self.inner.readinto(buffer)
+
+
+class Foreign:
+    """Something that reads, of no class of Python's."""
+
+    def __init__(self, held: bytes) -> None:
+        self.inner = io.BytesIO(held)
+
+    def read(self, size: int = -1) -> bytes:
+        return self.inner.read(size)
+
+
+HELD = bytes(range(256)) * 10_000
+WORDS = np.frombuffer(HELD, "uint16").reshape(400, -1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HELD,
+        lambda: bytearray(HELD),
+        lambda: memoryview(HELD),
+        lambda: memoryview(WORDS),
+        lambda: memoryview(np.asfortranarray(WORDS)),
+        lambda: io.BytesIO(HELD),
+        lambda: io.BufferedReader(Once(HELD)),
+        lambda: Once(HELD),
+        lambda: Foreign(HELD),
+    ],
+)
+def test_bytes_and_streams_are_sent_whole_and_can_be_sent_again(make: Any) -> None:
+    for files in (make(), [make()], (one for one in [make()])):
+        with payload_module.payloads_of_files(files) as (payload,):
+            assert (payload.file.name, payload.size) == ("file_0", len(HELD))
+            sent = list(payload.chunks())
+            assert max(map(len, sent)) <= CHUNK
+            assert b"".join(sent) == content(payload) == HELD
+
+
+def test_a_stream_is_sent_from_its_first_byte_or_from_where_it_stands() -> None:
+    seekable, once = io.BytesIO(HELD), Once(HELD)
+    seekable.seek(1000)
+    once.read(1000)
+    with payload_module.payloads_of_files([seekable, once]) as (whole, rest):
+        assert content(whole) == HELD
+        assert content(rest) == HELD[1000:]
+        assert [whole.file.name, rest.file.name] == ["file_0", "file_1"]
+
+
+def test_what_was_written_to_an_open_file_is_sent_too(tmp_path: Path) -> None:
+    with (tmp_path / "a.tif").open("wb") as stream:
+        stream.write(b"written")
+        (payload,) = payloads_of_files(stream)
+        assert (payload.file.name, content(payload)) == ("a.tif", b"written")
+    with tempfile.NamedTemporaryFile(suffix=".tif") as temporary:
+        temporary.write(b"written")
+        (payload,) = payloads_of_files(temporary)
+        assert (payload.file.name, content(payload)) == (Path(temporary.name).name, b"written")
+
+
+def test_names_of_streams_lose_their_folders(tmp_path: Path) -> None:
+    archive = tmp_path / "images.zip"
+    with zipfile.ZipFile(archive, "w") as written:
+        written.writestr("folder/image.jpg", HELD)
+    with zipfile.ZipFile(archive) as opened, opened.open("folder/image.jpg") as stream:
+        (payload,) = payloads_of_files(stream)
+        assert (payload.file.name, content(payload)) == ("image.jpg", HELD)
+
+
+def test_a_spool_is_gone_when_the_upload_is_over() -> None:
+    with payload_module.payloads_of_files(Once(HELD)) as (payload,):
+        assert content(payload) == HELD
+    with pytest.raises(ValueError, match="closed file"):
+        content(payload)
 
 
 def test_sidecars_are_found_beside(folder: Path) -> None:
@@ -166,9 +328,11 @@ def test_a_name_with_signs_of_patterns(tmp_path: Path) -> None:
         ([], "zero length"),
         (5, "must be a path"),
         (None, "must be a path"),
-        (b"bytes", "must be a path"),
-        ([5], "must be a path or an open file"),
-        (io.BytesIO(b"x"), "must be a path or an open file that has a name"),
+        ([5], "must be a path, an open file, bytes.*found 5"),
+        ([None], "must be a path"),
+        (BASE, "upload_ndarray takes arrays"),
+        (io.StringIO("text"), "expected bytes, found the text stream"),
+        (Path(), "expected a file, found '.'"),
     ],
     ids=lambda value: repr(value)[:20],
 )

@@ -22,21 +22,21 @@ from stac_ingest.models.image import Image
 from stac_ingest.models.product import Product
 from stac_ingest.models.raster import BandStatistics, Conversion, Preview, Raster, RasterBand
 from stac_ingest.stac import (
-    EXTENSIONS,
     SCHEMA,
     bands_from_collection,
     bbox_of,
     collection_from_product,
     image_from_item,
-    item_from_conversion,
     item_with_image,
     merge_patch,
     product_from_collection,
-    properties_from_image,
     schema_document,
     stac_band,
     with_extensions,
 )
+from stac_ingest.stac.conversions import item_from_conversion
+from stac_ingest.stac.extensions import EXTENSIONS
+from stac_ingest.stac.images import properties_from_image
 
 Json = dict[str, Any]
 Errors = Callable[[Json], list[str]]
@@ -48,7 +48,7 @@ BANDS: list[Band] = [
     SpectralBand(name="red", data_type=DataType.UINT16, data_range=(0, 10_000), physical_range=(0, 1), nodata=0,
                  wavelength_nm_min=630, wavelength_nm_max=690, resolution="10m", tags=["visible"], sort_order=2),
     SpectralBand(name="nir", data_type=DataType.UINT16, wavelength_nm_center=842, wavelength_nm_fwhm=115, nodata=0,
-                 description="Near infrared", physical_range=(-0.1, 1.5), data_range=(1, 1), sort_order=1),
+                 description="Near infrared", physical_range=(-0.1, 1.5), data_range=(1, 2001), sort_order=1),
     MicrowaveBand(name="vv", frequency=5.405, bandwidth=56.5, file_index=1, physical_range_unit="dB",
                   nodata=float("nan"), data_type=DataType.FLOAT32),
     MaskBand(name="cloud", file_index=2, data_type=DataType.BYTE, is_alpha=True),
@@ -130,7 +130,9 @@ def item_of(image: Image, bands: Sequence[Band] = BANDS, **attributes: Any) -> J
 def test_a_product_and_its_bands_come_back_from_their_collection() -> None:
     collection = json.loads(json.dumps(collection_from_product(PRODUCT, BANDS), allow_nan=False))
 
-    assert product_from_collection(collection) == PRODUCT
+    product = product_from_collection(collection)
+    assert (product.resolution_min, product.resolution_max) == (BANDS[0].resolution, BANDS[-1].resolution)
+    assert product.evolve(resolution_min=None, resolution_max=None) == PRODUCT
     found = bands_from_collection(collection)
     assert [band.name for band in found] == ["nir", "red", "vv", "cloud", "cover", "height"]
     by_name = {band.name: band for band in found}
@@ -151,7 +153,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3
     tags=st.lists(TEXTS, max_size=4),
     extra=st.dictionaries(TEXTS, st.none() | st.booleans() | st.integers() | TEXTS, max_size=3),
     years=st.tuples(st.none() | st.integers(1970, 2030), st.none() | st.integers(1970, 2030)),
-    display=st.none() | st.lists(st.sampled_from(["red", "nir"]), min_size=1),
+    display=st.none() | st.lists(st.sampled_from(["red", "nir"]), min_size=1, max_size=4),
 )
 def test_any_product_comes_back(
     name: str,
@@ -223,7 +225,7 @@ def test_bands_as_stac_has_them() -> None:
         "eo:full_width_half_max": 0.06,
     }  # fmt: skip
     assert (nir["eo:center_wavelength"], nir["eo:full_width_half_max"]) == (0.842, 0.115)
-    assert "raster:scale" not in nir, "its data_range has no width"
+    assert (nir["raster:scale"], nir["raster:offset"]) == (0.0008, -0.1008)
     assert (vv["sar:center_frequency"], vv["sar:bandwidth"], vv["unit"], vv["nodata"]) == (5.405, 0.0565, "dB", "nan")
     assert [entry["value"] for entry in cloud["classification:classes"]] == [0, 1]
     assert cover["classification:classes"] == [
@@ -265,7 +267,7 @@ IMAGES = st.fixed_dictionaries(
         "azimuth_angle": ANGLES,
         "incidence_angle": st.floats(0, 90),
         "view_angle": st.floats(-90, 90),
-        "roll_angle": st.floats(-1e3, 1e3),
+        "roll_angle": st.floats(-180, 180),
         "solar_azimuth_angle": ANGLES,
         "solar_elevation_angle": st.floats(-90, 90),
         "satellite_id": TEXTS,
@@ -506,3 +508,102 @@ def test_a_patch_names_only_what_changed() -> None:
     new = {"a": 1, "b": {"c": 1, "d": 3}, "e": [1, 2]}
 
     assert merge_patch(old, new) == {"b": {"d": 3}, "e": [1, 2], "f": None}
+
+
+# --- Renders --------------------------------------------------------------------------------------------------------
+
+
+def shown(bands: list[Band], display: list[str] | None = None) -> Json:
+    product = Product(id="p", default_display_bands=display)
+    renders: Json = collection_from_product(product, bands).get("renders", {})
+    return renders
+
+
+def rgb(*, files: bool = False, **attributes: Any) -> list[Band]:
+    return [
+        SpectralBand(name=name, file_index=index if files else 0, **attributes)
+        for index, name in enumerate(("red", "green", "blue", "nir"))
+    ]
+
+
+def test_default_display_bands_are_a_render_of_one_file(schema_errors: Errors) -> None:
+    bands = rgb(display_range=(0, 4000), data_range=(0, 10_000), nodata=0)
+    renders = shown([*bands, MaskBand(name="alpha", is_alpha=True)], ["nir", "red", "green", "alpha"])
+    expected = {"title": "Default", "assets": ["data"], "bidx": [4, 1, 2], "rescale": [[0, 4000]] * 3, "nodata": 0}
+    assert renders == {"default": expected}
+    collection = collection_from_product(Product(id="p", default_display_bands=["nir", "red", "green"]), bands)
+    assert schema_errors(collection) == []
+    assert any("render/v2.0.0" in url for url in collection["stac_extensions"])
+
+
+def test_default_display_bands_are_a_render_of_several_files() -> None:
+    renders = shown(rgb(files=True, data_range=(0, 10_000)), ["red", "green", "blue"])
+    expected = {"assets": ["red", "green", "blue"], "bidx": [1, 1, 1], "rescale": [[0, 10_000]] * 3}
+    assert renders["default"].items() >= expected.items()
+
+
+def test_a_band_with_colours_is_a_render(schema_errors: Errors) -> None:
+    cover = ClassBand(name="cover", colormap=[(0, 0, 0, 0), (1, 2, 3, 255)], data_range=(0, 1))
+    height = GenericBand(name="height", colormap_name="terrain", data_range=(-10, 9000), file_index=1)
+    renders = shown([cover, height])
+    assert renders["cover"] == {
+        "title": "cover", "assets": ["cover"], "bidx": [1], "colormap": {"0": [0, 0, 0, 0], "1": [1, 2, 3, 255]},
+    }  # fmt: skip
+    assert renders["height"]["colormap_name"] == "terrain"
+    assert renders["height"]["rescale"] == [[-10, 9000]]
+    assert schema_errors(collection_from_product(Product(id="p"), [cover, height])) == []
+
+
+@pytest.mark.parametrize(
+    ("bands", "display"),
+    [
+        (rgb(), None),
+        (rgb(), ["red", "absent", "blue"]),
+        ([SpectralBand(name="a"), SpectralBand(name="b"), SpectralBand(name="c", file_index=1)], ["a", "b", "c"]),
+        ([], ["red"]),
+    ],
+)
+def test_what_the_extension_cannot_say_is_no_render(bands: list[Band], display: list[str] | None) -> None:
+    assert shown(bands, display) == {}
+
+
+def test_a_render_goes_with_its_reason() -> None:
+    bands = rgb(display_range=(0, 1))
+    with_render = collection_from_product(Product(id="p", default_display_bands=["red"]), bands)
+    assert "renders" not in collection_from_product(Product(id="p"), bands, with_render)
+
+
+# --- What was given, and comes back ---------------------------------------------------------------------------------
+
+
+def test_coefficients_and_links_come_back() -> None:
+    image = Image(
+        product_id="p",
+        name="n",
+        acquired="2024-01-01",
+        geometry=SQUARE,
+        reflectance_gain_bias=[(2e-5, -0.1), (2e-5, -0.2)],
+        reflectance_scale=[1e-4],
+        radiance_gain_bias=[(0.1, 1)],
+        temperature_gain_bias=[(0.00341802, 149)],
+        brightness_temperature_k1_k2=[(774.8853, 1321.0789)],
+        bits_per_pixel=[4.5],
+        preview_url="https://x/p.png",
+        provider_url="https://x/scene",
+    )
+    item = json.loads(json.dumps(item_with_image({"links": LINKS}, image)))
+    assert {(link["rel"], link["href"]) for link in item["links"]} >= {
+        ("preview", "https://x/p.png"),
+        ("via", "https://x/scene"),
+    }
+    assert image_from_item(item) == image
+    without = item_with_image(item, image.evolve(provider_url=None))
+    assert [link["rel"] for link in without["links"]] == ["collection", "preview"]
+
+
+def test_what_no_attribute_can_hold_is_left_out_with_a_warning() -> None:
+    item = item_with_image({"links": LINKS}, Image(product_id="p", name="n", acquired="2024-01-01", geometry=SQUARE))
+    item["properties"] |= {"eo:cloud_cover": 300, "view:azimuth": "north", "platform": "sentinel-2a"}
+    with pytest.warns(UserWarning, match="cloud_fraction.*azimuth_angle.*left out"):
+        image = image_from_item(item)
+    assert (image.cloud_fraction, image.azimuth_angle, image.satellite_id) == (None, None, "sentinel-2a")

@@ -1,0 +1,122 @@
+"""The Item of an image whose files the converter wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from stac_ingest.models.bands import Band, Layout
+from stac_ingest.models.image import Image
+from stac_ingest.models.raster import Conversion, Preview, Raster
+from stac_ingest.models.values import timestamp_text
+from stac_ingest.stac.bands import asset_roles, asset_title, stac_band
+from stac_ingest.stac.extensions import COG_MEDIA_TYPE
+from stac_ingest.stac.images import item_with_image
+
+Json = dict[str, Any]
+
+
+def item_from_conversion(
+    image: Image,
+    bands: Iterable[Band],
+    conversion: Conversion,
+    hrefs: Mapping[str, str],
+    *,
+    default_display_bands: Sequence[str] | None,
+    now: datetime,
+) -> Json:
+    """Return the Item of an image whose files were converted and stored.
+
+    Args:
+        image: The attributes given with the upload; each wins over what the files say.
+        bands: The bands of the product.
+        conversion: What the converter reports.
+        hrefs: Asset key -> where the stored file is.
+        default_display_bands: The product's, to mark the asset that people look at.
+        now: The moment of publication.
+    """
+    layout = Layout.of(bands)
+    assets: Json = {}
+    for index, (raster, file) in enumerate(zip(conversion.rasters, layout.files, strict=True)):
+        assets[raster.asset] = _raster_asset(
+            raster, file.bands, hrefs[raster.asset], index, asset_roles(file.bands, default_display_bands), now
+        )
+    for preview in conversion.previews:
+        assets[preview.role] = _preview_asset(preview, hrefs[preview.role], now)
+    codes = {raster.code for raster in conversion.rasters}
+    item: Json = {
+        "geometry": conversion.geometry,
+        "bbox": list(conversion.bbox),
+        "properties": {
+            "title": image.name,
+            "gsd": min((r.metre_resolution for r in conversion.rasters if r.metre_resolution), default=None),
+            "proj:code": codes.pop() if len(codes) == 1 else None,
+            "processing:datetime": timestamp_text(now),
+            "processing:software": conversion.software,
+            "processing:lineage": _lineage(conversion),
+        },
+        "assets": assets,
+    }
+    fill = conversion.fill_fraction if image.fill_fraction is None else image.fill_fraction
+    return item_with_image(
+        item,
+        image.evolve(fill_fraction=fill, created=image.created or now, modified=now, storage_state="available"),
+    )
+
+
+def _raster_asset(
+    raster: Raster, bands: Sequence[Band], href: str, index: int, roles: list[str], now: datetime
+) -> Json:
+    entries = []
+    for band, stored in zip(bands, raster.bands, strict=True):
+        entry = stac_band(band)
+        entry.pop("raster:spatial_resolution", None)
+        written = stored.to_json()
+        entry.pop("nodata", None)
+        entries.append({**entry, **{key: written[key] for key in written}})
+    asset: Json = {
+        "href": href,
+        "type": COG_MEDIA_TYPE,
+        "title": asset_title(raster.asset, bands),
+        "roles": roles,
+        "created": timestamp_text(now),
+        "bands": entries,
+        "proj:code": raster.code,
+        "proj:wkt2": raster.wkt2,
+        "proj:shape": list(raster.shape),
+        "proj:transform": list(raster.transform),
+        "proj:bbox": list(raster.bbox),
+        "raster:spatial_resolution": raster.metre_resolution,
+        "file:size": raster.size,
+        "file:checksum": sha256_multihash(raster.sha256),
+        "file:header_size": raster.header_size,
+        "ingest:file_index": index,
+        "ingest:overviews": list(raster.overviews) or None,
+        "ingest:overview_resampler": raster.resampler.value if raster.overviews else None,
+    }
+    return {key: value for key, value in asset.items() if value is not None}
+
+
+def _preview_asset(preview: Preview, href: str, now: datetime) -> Json:
+    return {
+        "href": href,
+        "type": "image/png",
+        "title": preview.role.capitalize(),
+        "roles": [preview.role],
+        "created": timestamp_text(now),
+        "proj:shape": list(preview.shape),
+        "file:size": preview.size,
+        "file:checksum": sha256_multihash(preview.sha256),
+    }
+
+
+def _lineage(conversion: Conversion) -> str:
+    built = [raster for raster in conversion.rasters if raster.overviews]
+    overviews = f", overviews by {built[0].resampler}" if built else ""
+    return f"Written as Cloud-Optimized GeoTIFF from the uploaded pixels, unchanged{overviews}"
+
+
+def sha256_multihash(digest: str) -> str:
+    """Return a hexadecimal SHA-256 as the multihash that `file:checksum` holds (0x12: sha2-256, 0x20: 32 bytes)."""
+    return f"1220{digest}"
