@@ -45,7 +45,7 @@ def _from_bucket(
     store: Store, key: str, size: int, request: Request, headers: dict[str, str], media_type: str
 ) -> Response:
     start, end = 0, size
-    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
+    asked = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", request.headers.get("range", ""))
     status = 200
     if asked and (asked[1] or asked[2]):
         start = int(asked[1]) if asked[1] else max(0, size - int(asked[2]))

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
@@ -20,12 +20,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from api.bodies import require_storable
 from api.writing import writing
 from stac_ingest import catalog
-from stac_ingest.errors import RequestError
+from stac_ingest.errors import RequestError, UploadError
 from stac_ingest.models.bands import Layout
 from stac_ingest.models.enums import ImageUploadStatus, UploadFileKind
 from stac_ingest.models.upload import Upload, UploadRequest
 from stac_ingest.models.values import describe
-from stac_ingest.pipeline import staging_key
 from stac_ingest.stac import bands_from_collection
 from stac_ingest.storage import STAGING, Store
 from stac_ingest.uploads import ExpectedFile, Uploads
@@ -78,10 +77,10 @@ async def _upload_request(request: Request, collection_id: str) -> UploadRequest
             )
         asked = UploadRequest.model_validate(sent)
         require_storable(sent)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RequestError(400, "INVALID_REQUEST", f"Expected a JSON object, found something else: {error}.") from error
     except ValidationError as error:
         raise RequestError(422, "INVALID_UPLOAD", f"The upload cannot be opened: {describe(error)}.") from error
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+        raise RequestError(400, "INVALID_REQUEST", f"Expected JSON that can be read: {error}.") from error
     return asked
 
 
@@ -90,14 +89,19 @@ def _require_fitting_files(asked: UploadRequest, layout: Layout, collection_id: 
         raise RequestError(
             409, "PRODUCT_WITHOUT_BANDS", f"Product {collection_id!r} has no bands; save at least one before uploading."
         )
-    sent = sum(file.kind in (UploadFileKind.FILE, UploadFileKind.ARRAY) for file in asked.files)
-    if sent != len(layout.files):
+    sent = [file for file in asked.files if file.kind in (UploadFileKind.FILE, UploadFileKind.ARRAY)]
+    if len(sent) != len(layout.files):
         raise RequestError(
             422,
             "FILE_COUNT_MISMATCH",
-            f"Expected {len(layout.files)} file(s) as the bands of {collection_id!r} describe them, found {sent};"
-            " send one for each file_index.",
+            f"Expected {len(layout.files)} file(s) as the bands of {collection_id!r} describe them, found {len(sent)};"
+            " send one for each file_index, with all its bands (of arrays: numpy.stack).",
         )
+    try:
+        for file, described in zip(sent, layout.files, strict=True):
+            file.require_fitting(described, asked.options)
+    except UploadError as error:
+        raise RequestError(422, error.code, str(error)) from error
 
 
 @router.put("/uploads/{upload_id}/files/{index}")
@@ -110,14 +114,18 @@ async def send_file(upload_id: str, index: int, request: Request) -> dict[str, A
     expected = await uploads.expected(upload_id, index)
     largest: int = request.app.state.max_file_bytes
     chunks = _checked(request.stream(), expected, _content_digest(request), largest)
+    key = f"{STAGING}/{upload_id}/{index}-{uuid4()}"
     try:
-        written = await store.write(staging_key(upload_id, index), chunks)
-        await uploads.receive(upload_id, index, size=written.size, sha256=written.sha256)
+        written = await store.write(key, chunks)
+        replaced = await uploads.receive(upload_id, index, staged=key, size=written.size, sha256=written.sha256)
     except (RequestError, OSError):
+        await store.delete(key)
         if (await uploads.get(upload_id)).status.is_final:  # canceled, and so removed, while the bytes came
             await store.delete_under(f"{STAGING}/{upload_id}")
             await uploads.expected(upload_id, index)
         raise
+    if replaced is not None:
+        await store.delete(replaced)
     return {"index": index, "size": written.size, "sha256": written.sha256}
 
 
@@ -224,7 +232,7 @@ async def follow_upload(upload_id: str, request: Request) -> StreamingResponse:
     """Follow the events of an upload as server-sent events, until it has ended; `Last-Event-ID` goes on from there."""
     uploads = _uploads(request)
     sent = request.headers.get("last-event-id", "0")
-    after = int(sent) if sent.isdigit() else 0
+    after = int(sent) if re.fullmatch("[0-9]{1,18}", sent) else 0
     await uploads.events(upload_id, after=after)
 
     async def follow(after: int) -> AsyncIterator[str]:

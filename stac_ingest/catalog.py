@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Literal
 
 from psycopg.errors import UniqueViolation
@@ -290,11 +291,13 @@ def check_geometry(item: Json) -> None:
         RequestError: 400 `INVALID_GEOMETRY`, when there is none or it is not on the Earth.
     """
     geometry = item.get("geometry")
-    if not geometry or not geometry.get("coordinates"):
+    parts = geometry.get("geometries") or [geometry] if geometry else []
+    if not parts or not all(part.get("coordinates") for part in parts):
         raise RequestError(
             400, "INVALID_GEOMETRY", f"Expected item {item.get('id')!r} to have a geometry, found {geometry!r}."
         )
-    if not all(abs(lon) <= 180 and abs(lat) <= 90 for lon, lat in positions(geometry["coordinates"])):
+    places = chain.from_iterable(positions(part["coordinates"]) for part in parts)
+    if not all(abs(lon) <= 180 and abs(lat) <= 90 for lon, lat in places):
         raise RequestError(
             400,
             "INVALID_GEOMETRY",

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from stac_ingest.errors import RetryableUploadError, UploadError
-from stac_ingest.models.enums import UploadFileKind
+from stac_ingest.models.enums import DataType, UploadFileKind
 from stac_ingest.models.raster import Conversion, ConversionJob, Limits, Raster
+from stac_ingest.models.upload import require_bands
 from stac_ingest.stac import bbox_of
 
 Report = Callable[[float, str], Awaitable[None]]
@@ -268,7 +269,7 @@ def _convert_file(
         declared_nodata=layout.nodata,
     ) as opened:
         header = opened.header
-        cog.check_bands(opened, layout)
+        require_bands(header.name, header.count, DataType.from_numpy(header.dtype), layout)
         place = place_of(header, job.georeference, sidecars)
         staged_bytes = cog.staged_bytes(header)
         check_decoded(header.name, staged_bytes, job.limits)

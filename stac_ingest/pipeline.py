@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from stac_ingest import catalog
 from stac_ingest.converter import Report, convert
-from stac_ingest.errors import RequestError, UploadError
+from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
 from stac_ingest.models.bands import Band, Layout
 from stac_ingest.models.enums import ImageUploadEventSeverity, ImageUploadEventType, UploadFileKind
 from stac_ingest.models.image import Image
@@ -22,7 +23,7 @@ from stac_ingest.models.raster import Conversion, ConversionJob, Georeference, L
 from stac_ingest.models.upload import Upload
 from stac_ingest.stac import Json, bands_from_collection, product_from_collection
 from stac_ingest.stac.conversions import item_from_conversion
-from stac_ingest.storage import ASSETS, STAGING, Store, href
+from stac_ingest.storage import ASSETS, Store, href
 from stac_ingest.uploads import Uploads
 
 
@@ -105,13 +106,25 @@ async def stage(upload: Upload, store: Store, scratch: Path) -> tuple[SourceFile
         if file.kind is UploadFileKind.MASK:
             path = inputs / f"{file.index - 1}.mask"
         try:
-            await store.fetch(staging_key(upload.id, file.index), path)
+            await store.fetch(file.staged, path)
         except FileNotFoundError as error:
             raise UploadError(
                 "STAGING_LOST", f"The bytes of {file.name!r} are no longer in the store; upload the image again."
             ) from error
+        found = await asyncio.to_thread(_sha256, path)
+        if found != file.sha256:
+            raise RetryableUploadError(
+                "STAGING_DAMAGED",
+                f"Expected {file.name!r} with the SHA-256 {file.sha256}, found {found} in the store; if that stays so,"
+                " upload the image again.",
+            )
         sources.append(SourceFile(path=path, name=file.name, kind=file.kind))
     return tuple(sources)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _job(
@@ -165,8 +178,3 @@ async def publish(item: Json, upload: Upload, attempt: int, uploads: Uploads) ->
             )
         await catalog.upsert_items(connection, upload.collection, [item])
         await uploads.succeed(connection, upload.id, attempt)
-
-
-def staging_key(upload: str, index: int) -> str:
-    """Return where the bytes of a file wait until its image is published."""
-    return f"{STAGING}/{upload}/{index}"

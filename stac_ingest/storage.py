@@ -63,6 +63,10 @@ class Store(Protocol):
         """Yield the bytes from `start` up to but not including `end`."""
         ...
 
+    async def delete(self, key: str) -> None:
+        """Delete an object, if there is one."""
+        ...
+
     async def delete_under(self, prefix: str) -> None:
         """Delete every object whose key begins with `prefix/`."""
         ...
@@ -155,6 +159,10 @@ class LocalStore:
             while start < end and (chunk := await asyncio.to_thread(stream.read, min(CHUNK, end - start))):
                 start += len(chunk)
                 yield chunk
+
+    async def delete(self, key: str) -> None:
+        """Remove the file."""
+        self.local_path(key).unlink(missing_ok=True)
 
     async def delete_under(self, prefix: str) -> None:
         """Remove the folder."""
@@ -252,6 +260,11 @@ class ObjectStore:
             stop = min(start + CHUNK, end)
             yield bytes(await obstore.get_range_async(self._store, key, start=start, end=stop))
             start = stop
+
+    async def delete(self, key: str) -> None:
+        """Delete the object; some services say when there was none."""
+        with contextlib.suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, key)
 
     async def delete_under(self, prefix: str) -> None:
         """Delete the objects one listing after the other."""

@@ -122,13 +122,30 @@ class Uploads:
         file = files[index]
         return ExpectedFile(kind=UploadFileKind(file["kind"]), name=file["name"], size=file["expected"])
 
-    async def receive(self, upload: str, index: int, *, size: int, sha256: str) -> None:
-        """Record that a file has arrived whole; raises RequestError 409 `NOT_TRANSFERRING`."""
-        values = {"id": upload, "index": index, "size": size, "sha256": sha256}
+    async def receive(self, upload: str, index: int, *, staged: str, size: int, sha256: str) -> str | None:
+        """Record that a file has arrived whole; bytes that come after the submit change nothing.
+
+        Args:
+            upload: Id of the upload.
+            index: Which of its files.
+            staged: Key of the object that these bytes are in.
+            size: How many they are.
+            sha256: Their SHA-256 in hexadecimal.
+
+        Returns:
+            Key of the object that this one replaces, if the file was sent before.
+
+        Raises:
+            RequestError: 409 `NOT_TRANSFERRING`.
+        """
+        values = {"id": upload, "index": index, "staged": staged, "size": size, "sha256": sha256}
         async with self.pool.connection() as connection:
-            if await (await connection.execute(queries()["receive_file"], values)).fetchone() is None:
-                _require_transferring((await self._row(connection, upload))["status"], upload)
+            _require_transferring((await self._lock(connection, upload))["status"], upload)
+            files = await (await connection.execute(queries()["get_files"], {"id": upload})).fetchall()
+            await connection.execute(queries()["receive_file"], values)
             await connection.execute(queries()["touch_upload"], {"id": upload})
+        replaced: str | None = files[index]["staged"]
+        return replaced
 
     async def submit(self, upload: str) -> None:
         """Hand an upload whose files have all arrived to the workers; submitting it again changes nothing.
@@ -139,10 +156,9 @@ class Uploads:
         """
         async with self.pool.connection() as connection:
             row = await self._lock(connection, upload)
-            status = row["status"]
-            if status in (_Status.PENDING, _Status.RUNNING) or (row["attempt"] and status != _Status.CANCELED):
+            if row["submitted"]:
                 return
-            if status != _Status.TRANSFERRING:
+            if (status := row["status"]) != _Status.TRANSFERRING:
                 raise RequestError(409, "UPLOAD_ENDED", f"Upload {upload} has ended: {status}; open a new one.")
             files = await (await connection.execute(queries()["get_files"], {"id": upload})).fetchall()
             if missing := [f"{file['index']} ({file['name']})" for file in files if file["sha256"] is None]:
@@ -384,10 +400,9 @@ def _require_transferring(status: str, upload: str) -> None:
 
 def _is_uuid(text: str) -> bool:
     try:
-        UUID(text)
+        return str(UUID(text)) == text
     except ValueError:
         return False
-    return True
 
 
 def _upload(row: dict[str, Any], files: list[dict[str, Any]], events: list[dict[str, Any]]) -> Upload:
@@ -410,6 +425,7 @@ def _upload(row: dict[str, Any], files: list[dict[str, Any]], events: list[dict[
                 name=file["name"],
                 size=file["size"] if file["size"] is not None else file["expected"],
                 sha256=file["sha256"],
+                staged=file["staged"] or "",
                 received=file["sha256"] is not None,
             )
             for file in files

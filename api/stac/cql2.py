@@ -95,6 +95,8 @@ def _tree(text: str | dict[str, Any] | bool, language: str | None) -> Expression
             return json.loads(text)
         except json.JSONDecodeError as error:
             raise _invalid(f"{error.msg} at character {error.pos + 1}") from error
+        except ValueError as error:  # a number of thousands of digits
+            raise _invalid(str(error)) from error
         except RecursionError as error:
             raise _too_deep() from error
     _measure(text)

@@ -6,6 +6,7 @@ and write; then answer with what is there now.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import attr
@@ -23,6 +24,7 @@ from api.bodies import require_storable
 from api.stac.answers import collection_answer, item_answer, require_unchanged
 from api.writing import writing
 from stac_ingest import catalog
+from stac_ingest.database import Connection
 from stac_ingest.errors import AttributeValidationError, RequestError
 from stac_ingest.models.bands import Layout
 from stac_ingest.models.values import check_name, check_product_id, describe
@@ -119,7 +121,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
             if not write.repeated:
                 before = await catalog.get_collection(write.connection, collection_id, lock=True)
                 require_unchanged(before, request)
-                await catalog.update_collection(write.connection, changed)
+                await _replace(write.connection, before, changed)
             stored = await catalog.get_collection(write.connection, collection_id)
         return collection_answer(stored, request)
 
@@ -130,7 +132,7 @@ class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
                 before = await catalog.get_collection(write.connection, collection_id, lock=True)
                 require_unchanged(before, request)
                 changed = _checked_collection(await _patched(before, Collection, request), collection_id)
-                await catalog.update_collection(write.connection, changed)
+                await _replace(write.connection, before, changed)
             stored = await catalog.get_collection(write.connection, collection_id)
         return collection_answer(stored, request)
 
@@ -142,6 +144,13 @@ class TransactionsClient(AsyncBaseTransactionsClient):  # type: ignore[misc]
                 require_unchanged(before, request)
                 await catalog.delete_collection(write.connection, collection_id)
         return Response(status_code=204)
+
+
+async def _replace(connection: Connection, before: Json, changed: Json) -> None:
+    """Replace a locked Collection; its bands stay as they are while everything in it is being deleted."""
+    if changed.get("ingest:bands") != before.get("ingest:bands"):
+        await catalog.lock_for_items(connection, before["id"])
+    await catalog.update_collection(connection, changed)
 
 
 async def _received(stac: BaseModel | None, request: Request) -> Json:
@@ -180,7 +189,9 @@ async def _patched(before: Json, kind: type[BaseModel], request: Request) -> Jso
     require_storable(patch)
     patch = _as_stored(patch, request)
     try:
-        changed: Json = jsonpatch.JsonPatch(patch).apply(before) if isinstance(patch, list) else merge(before, patch)
+        changed: Json = (
+            jsonpatch.JsonPatch(patch).apply(before) if isinstance(patch, list) else merge(deepcopy(before), patch)
+        )
         kind.model_validate(changed)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         raise RequestError(400, "INVALID_PATCH", f"The patch does not fit what is there: {error}.") from error
@@ -201,9 +212,21 @@ def _checked_item(item: Json, collection_id: str, item_id: str | None) -> Json:
             raise RequestError(
                 400, "ID_MISMATCH", f"Expected the {what} {expected!r} of the address, found {found!r} in the item."
             )
+    _require_addresses(item)
     catalog.check_geometry(item)
     catalog.check_datetimes(item)
     return {"links": [], "assets": {}, **item, "collection": collection_id}
+
+
+def _require_addresses(item: Json) -> None:
+    """Refuse an href in which GDAL would find options, and with them this or a reader's own files."""
+    for key, asset in (item.get("assets") or {}).items():
+        if str(asset.get("href")).startswith("/vsi"):
+            raise RequestError(
+                400,
+                "INVALID_HREF",
+                f"Expected the href of asset {key!r} to be an address such as https://…, found a path of GDAL's.",
+            )
 
 
 def _checked_collection(collection: Json, collection_id: str | None) -> Json:

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from stac_ingest.client.geocontext import Grid, require_rasterio
 from stac_ingest.client.pixels import fits
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
+SCHEMES = ("http", "https", "s3", "gs", "az")
 DRIVERS = ("GTiff", "JP2OpenJPEG", "JPEG", "PNG")
 """A file that refers to others, such as a VRT, is not opened."""
 OPTIONS = {
@@ -81,11 +83,17 @@ def opened(href: str, image_id: str, **options: Any) -> Any:
 
     Raises:
         NotFoundError: There is nothing.
-        ClientError: It cannot be read.
+        ClientError: It cannot be read, or the address is none of the network: whoever writes an Item must not choose
+            which of this machine's files are opened, or which options GDAL opens them with.
     """
     from rasterio.errors import RasterioIOError
     from rasterio.io import DatasetReader
 
+    if urlsplit(href).scheme not in SCHEMES:
+        raise ClientError(
+            f"The pixels of image {image_id!r} are said to be at {href[:200]!r}; expected an address that begins with"
+            f" {', '.join(f'{scheme}://' for scheme in SCHEMES)}."
+        )
     try:
         file = DatasetReader(href, driver=list(DRIVERS), **options)
     except RasterioIOError as error:
@@ -194,8 +202,9 @@ def _warped(file: Any, source: Source, grid: Grid, nodata: float | None, resampl
     """Read pixels resampled to the grid, by GDAL's warper: only the asked bands, each with its own nodata.
 
     The warper would guess from the sizes of both sides how many pixels make one, and so depend on what else is read.
+    Into an array rasterio writes bands at the places that they have in the file, even on the alpha band, and for it
+    rasterio changes the filters of warnings, which threads share; so a dataset in memory takes the pixels.
     """
-    import numpy as np
     import rasterio
     from rasterio.enums import Resampling
     from rasterio.warp import reproject
@@ -205,21 +214,21 @@ def _warped(file: Any, source: Source, grid: Grid, nodata: float | None, resampl
     masked = _has_mask(file, source)
     by_alpha = masked or nodata is None
     dtype = file.dtypes[source.indexes[0] - 1]
-    pixels = np.full((count + by_alpha, grid.height, grid.width), 0 if by_alpha else _empty(nodata, dtype), dtype)
-    reproject(
-        rasterio.band(file, list(source.indexes)),
-        pixels,
-        dst_crs=grid.crs,
-        dst_transform=grid.transform,
-        resampling=Resampling[_RASTERIO_NAMES.get(resampler, resampler.value)],
-        XSCALE=repr(1 / along),
-        YSCALE=repr(1 / across),
-        **(
-            {"dst_alpha": count + 1, "src_alpha": _alpha_index(file)}
-            if by_alpha
-            else {"src_nodata": nodata, "dst_nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
-        ),
-    )
+    profile = {"driver": "MEM", "width": grid.width, "height": grid.height, "count": count + by_alpha, "dtype": dtype}
+    with rasterio.open("", "w+", crs=grid.crs, transform=grid.transform, **profile) as made:
+        reproject(
+            rasterio.band(file, list(source.indexes)),
+            rasterio.band(made, list(range(1, count + 1))),
+            resampling=Resampling[_RASTERIO_NAMES.get(resampler, resampler.value)],
+            XSCALE=repr(1 / along),
+            YSCALE=repr(1 / across),
+            **(
+                {"dst_alpha": count + 1, "src_alpha": _alpha_index(file)}
+                if by_alpha
+                else {"src_nodata": nodata, "dst_nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
+            ),
+        )
+        pixels = made.read()
     valid = _valid(pixels[:count], nodata)
     if by_alpha:
         valid &= pixels[count] > 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
+from functools import partial
 from html import escape
 from itertools import groupby
 from typing import Any, ClassVar, Self, SupportsIndex, cast, overload
 
-from stac_ingest.client.band import Band
+from stac_ingest.client.band import CLASSES, Band
 from stac_ingest.client.product import Product
 from stac_ingest.filters import Expression
+from stac_ingest.filters.comparing import attribute_of
 
 SHOWN = 20
 """How many items a collection shows of itself."""
@@ -128,8 +130,33 @@ class Collection[T](MutableSequence[T]):
             predicate: A function of one item, or an expression such as `p.cloud_fraction < 0.1`, which means here what
                 it means in a search.
         """
-        meets = predicate.evaluate if isinstance(predicate, Expression) else predicate
-        return self._of(item for item in self._list if meets(item))
+        if isinstance(predicate, Expression):
+            return self._of(item for item in self._list if predicate.holds(partial(self._attribute, item)))
+        return self._of(item for item in self._list if predicate(item))
+
+    def _attribute(self, item: T, name: str) -> Any:
+        """Return an attribute as conditions and keys see it."""
+        return attribute_of(item, name)
+
+    def _joint(self, keys: tuple[Key, ...]) -> Callable[[Any], Any]:
+        """Return the function that gives an item's key, or its tuple of keys."""
+        if not keys:
+            raise TypeError("Give at least one key: the name of an attribute, or a function of an item.")
+        getters = [self._getter(key) for key in keys]
+        return getters[0] if len(getters) == 1 else lambda item: tuple(get(item) for get in getters)
+
+    def _getter(self, key: Key) -> Callable[[Any], Any]:
+        if not isinstance(key, str):
+            return key
+        first, *others = key.split(".")
+
+        def get(item: Any) -> Any:
+            value = self._attribute(item, first)
+            for name in others:
+                value = None if value is None else getattr(value, name)
+            return value
+
+        return get
 
     def map[R](self, function: Callable[[T], R]) -> Collection[Any]:
         """Return what `function` makes of each item; of the same class if that can hold it."""
@@ -145,7 +172,7 @@ class Collection[T](MutableSequence[T]):
         Raises:
             TypeError: There is no key.
         """
-        key = _joint(keys)
+        key = self._joint(keys)
         for _, group in groupby(sorted(self._list, key=_comparable(key)), _comparable(key)):
             items = list(group)
             yield key(items[0]), self._of(items)
@@ -161,8 +188,8 @@ class Collection[T](MutableSequence[T]):
             TypeError: There is no key.
         """
         ordered = list(self._list)
-        for key in reversed(keys or (_joint(keys),)):
-            value = _getter(key)
+        for key in reversed(keys or (self._joint(keys),)):
+            value = self._getter(key)
             present = [item for item in ordered if value(item) is not None]
             absent = [item for item in ordered if value(item) is None]
             ordered = sorted(present, key=value, reverse=reverse) + absent
@@ -176,7 +203,7 @@ class Collection[T](MutableSequence[T]):
 
     def __repr__(self) -> str:
         head = f"{type(self).__name__} of {len(self)} item{'' if len(self) == 1 else 's'}"
-        return "\n".join([head, *(f"  {_line(item)}" for item in self._list[:SHOWN]), *self._more()])
+        return "\n".join([head, *(f"  {self._line(item)}" for item in self._list[:SHOWN]), *self._more()])
 
     def _repr_html_(self) -> str:
         """Return the collection as a table, for notebooks."""
@@ -189,6 +216,10 @@ class Collection[T](MutableSequence[T]):
         more = "".join(f"<p>{escape(line)}</p>" for line in self._more())
         title = f"<b>{escape(type(self).__name__)}</b> of {len(self)}"
         return f"<div>{title}<table><tr><th></th>{header}</tr>{rows}</table>{more}</div>"
+
+    def _line(self, item: T) -> str:
+        name = getattr(item, "id", None)
+        return name if isinstance(name, str) else repr(item)
 
     def _more(self) -> list[str]:
         return [f"  … and {len(self) - SHOWN} more"] if len(self) > SHOWN else []
@@ -253,33 +284,15 @@ class BandCollection(Collection[Band]):
     KIND = Band
     COLUMNS = ("id", "type", "data_type", "description")
 
+    def _attribute(self, item: Band, name: str) -> Any:
+        """Return an attribute; None if only bands of other classes have it, as in a search."""
+        known = any(hasattr(kind, name) for kind in CLASSES.values())
+        return getattr(item, name, None) if known else attribute_of(item, name)
+
 
 def _is_one(index: object) -> bool:
     """Return whether an index names one item: a whole number of Python or NumPy does, an array of one element not."""
     return hasattr(index, "__index__") and getattr(index, "shape", ()) == ()
-
-
-def _joint(keys: tuple[Key, ...]) -> Callable[[Any], Any]:
-    """Return the function that gives an item's key, or its tuple of keys."""
-    if not keys:
-        raise TypeError("Give at least one key: the name of an attribute, or a function of an item.")
-    getters = [_getter(key) for key in keys]
-    return getters[0] if len(getters) == 1 else lambda item: tuple(get(item) for get in getters)
-
-
-def _getter(key: Key) -> Callable[[Any], Any]:
-    if not isinstance(key, str):
-        return key
-    names = key.split(".")
-
-    def get(item: Any) -> Any:
-        for name in names:
-            if item is None:
-                return None
-            item = getattr(item, name)
-        return item
-
-    return get
 
 
 def _comparable(key: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -291,11 +304,6 @@ def _comparable(key: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return [(part is None, *(() if part is None else (part,))) for part in parts]
 
     return compare
-
-
-def _line(item: object) -> str:
-    name = getattr(item, "id", None)
-    return name if isinstance(name, str) else repr(item)
 
 
 def _cells(item: object, columns: list[str]) -> list[str]:

@@ -89,7 +89,7 @@ class Client:
     ) -> None:
         self.url = (url or os.environ.get("STAC_INGEST_URL") or DEFAULT_URL).rstrip("/")
         self.retries = retries
-        key = api_key or os.environ.get("STAC_INGEST_API_KEY")
+        key = (api_key or os.environ.get("STAC_INGEST_API_KEY") or "").strip()
         self._http = httpx2.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx2.Timeout(30, connect=9.5, write=300, read=300),
@@ -109,6 +109,10 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
 
+    def __reduce__(self) -> tuple[Callable[..., Client], tuple[str, int]]:
+        """Let objects travel to other processes, which connect by themselves with the API key of their environment."""
+        return _connected, (self.url, self.retries)
+
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Return the JSON at a path."""
         return self.fetch(path, params).body
@@ -117,10 +121,10 @@ class Client:
         """Return the JSON at a path, and which version of it that is."""
         return self._ask("GET", path, params=params)
 
-    def exists(self, path: str) -> bool:
-        """Return whether there is something at a path."""
+    def exists(self, *parts: str) -> bool:
+        """Return whether there is something at the path that `path` makes of the parts."""
         try:
-            self._ask("HEAD", path)
+            self._ask("HEAD", path(*parts))
         except NotFoundError:
             return False
         return True
@@ -177,6 +181,8 @@ class Client:
         url = f"{self.url}{path}"
         try:
             answer = self._http.request(method, url, **options)
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeEncodeError) as error:
+            raise ClientError(f"{url} cannot be asked ({error}); are STAC_INGEST_URL and the API key right?") from error
         except httpx2.TimeoutException as error:
             raise GatewayTimeoutError(f"{method} {url} was not answered in time: {error}") from error
         except httpx2.TransportError as error:
@@ -185,7 +191,23 @@ class Client:
             ) from error
         if answer.is_error:
             raise _error_of(answer)
-        return Answer(body=answer.json() if answer.content else None, etag=answer.headers.get("etag"))
+        if not answer.is_success:
+            raise ClientError(
+                f"{method} {url} was answered with {answer.status_code}, which leads to"
+                f" {answer.headers.get('location')!r}; give the service's own address, for example in STAC_INGEST_URL.",
+                status=answer.status_code,
+            )
+        try:
+            body = answer.json() if answer.content else None
+        except ValueError as error:
+            raise ClientError(
+                f"{method} {url} was not answered with JSON, but with {answer.text[:100]!r}; is STAC_INGEST_URL right?"
+            ) from error
+        return Answer(body=body, etag=answer.headers.get("etag"))
+
+
+def _connected(url: str, retries: int) -> Client:
+    return Client(url, retries=retries)
 
 
 def _may_pass(error: ClientError) -> bool:
@@ -220,7 +242,13 @@ def _error_of(answer: httpx2.Response) -> ClientError:
 
 
 def path(*parts: str) -> str:
-    """Return a path of the API from its parts, each encoded."""
+    """Return a path of the API from its parts, each encoded.
+
+    Raises:
+        NotFoundError: A part is empty or dots alone, as no id is; the path would lead elsewhere.
+    """
+    if nowhere := [part for part in parts if not part.strip(".")]:
+        raise NotFoundError(f"Nothing in the catalog is called {nowhere[0]!r}.", status=404)
     return "".join(f"/{quote(part, safe=':')}" for part in parts)
 
 

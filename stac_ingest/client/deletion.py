@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 from datetime import datetime
-from importlib import import_module
 from typing import Any
 
 from stac_ingest.client.connection import Client, path
+from stac_ingest.client.progress import progress_bar
 from stac_ingest.models.deletion import Deletion
 from stac_ingest.models.enums import TaskState
 
@@ -87,11 +87,9 @@ class DeletionTaskStatus:
         Raises:
             concurrent.futures.TimeoutError: The task has not ended in time.
         """
-        # In a notebook without ipywidgets the import alone of tqdm.auto warns.
-        tqdm = import_module("tqdm.auto" if progress else "tqdm").tqdm
         deadline = time.monotonic() + timeout if timeout else None
         pause = FIRST_POLL_SECONDS
-        with tqdm(total=self.objects_total, desc=self.product_id, unit="object", disable=not progress) as bar:
+        with progress_bar(progress, total=self.objects_total, desc=self.product_id, unit="object") as bar:
             while True:
                 self.reload()
                 bar.update(self.objects_deleted - bar.n)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from uuid import uuid4
 
 from stac_ingest.client.geocontext import require_rasterio
 from stac_ingest.client.pixels import Pixels, fits
-from stac_ingest.models.enums import DataType
+from stac_ingest.models.enums import Choice, DataType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 
-class DownloadFileFormat(StrEnum):
+class DownloadFileFormat(Choice):
     """Kinds of files that pixels are written to, by their extension."""
 
     TIF = "tif"
@@ -30,7 +29,6 @@ class DownloadFileFormat(StrEnum):
 
 
 _DRIVERS = {DownloadFileFormat.PNG: "PNG", DownloadFileFormat.JPG: "JPEG"}
-_ALIASES = {"tiff": DownloadFileFormat.TIF, "jpeg": DownloadFileFormat.JPG}
 _TYPES = {
     DownloadFileFormat.PNG: (DataType.BYTE, DataType.UINT16),
     DownloadFileFormat.JPG: (DataType.BYTE,),
@@ -54,16 +52,13 @@ def file_of(
     """
     if dest is not None:
         path = Path(dest)
-        return path, _format(path.suffix.removeprefix("."))
-    chosen = _format(str(file_format))
+        if not path.suffix:
+            raise ValueError(
+                f"Expected the path of a file ending in .{', .'.join(DownloadFileFormat)}, found {str(path)!r}"
+            )
+        return path, DownloadFileFormat(path.suffix.removeprefix("."))
+    chosen = DownloadFileFormat(file_format)
     return Path(f"{subject.replace(':', '_')}-{'-'.join(bands)}.{chosen}"), chosen
-
-
-def _format(name: str) -> DownloadFileFormat:
-    lowered = name.lower()
-    if lowered not in (*DownloadFileFormat, *_ALIASES):
-        raise ValueError(f"Unknown format {name!r}. Possible values are {', '.join(DownloadFileFormat)}.")
-    return _ALIASES.get(lowered) or DownloadFileFormat(lowered)
 
 
 def save(pixels: Pixels, path: Path, file_format: DownloadFileFormat, nodata: float | None) -> Path:

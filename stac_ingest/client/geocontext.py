@@ -6,7 +6,9 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -113,6 +115,15 @@ class Grid:
         t = self.transform
         return bool(t.b == 0 and t.d == 0 and t.a > 0 and t.e < 0)
 
+    def touches(self, other: Grid) -> bool:
+        """Return whether the rectangles around two grids have a point in common; True where that cannot be said."""
+        if self.crs == other.crs and not self.crs.is_geographic:
+            return _overlap(self.bounds, other.bounds)
+        try:
+            return any(_overlap(one, another) for one in _boxes(self.footprint) for another in _boxes(other.footprint))
+        except ValueError:
+            return True
+
     @property
     def footprint(self) -> Json:
         """GeoJSON of the pixels' outline in WGS 84, split at the antimeridian."""
@@ -167,11 +178,14 @@ class GeoContext:
         if self.bounds_crs is None:
             self._set("bounds_crs", WGS84)
         if self.geometry is not None:
-            self._set("geometry", _plain_geometry(self.geometry))
+            self._set("geometry", plain_geometry(self.geometry))
         if self.bounds is not None:
             self._set("bounds", _checked_bounds(self.bounds, self.bounds_crs))
         if self.resolution is not None and not (_is_number(self.resolution) and self.resolution > 0):
-            raise AttributeValidationError(f"Expected a resolution greater than 0, found {self.resolution!r}")
+            raise AttributeValidationError(
+                "Expected a resolution greater than 0, as a number in the units of the coordinate system,"
+                f" found {self.resolution!r}"
+            )
         if self.shape is not None:
             self._set("shape", _checked_shape(self.shape))
         if self.resolution is not None and self.shape is not None:
@@ -373,7 +387,7 @@ def covered_share(place: Any, geometry: Json) -> float:
         raise StacIngestError("Coverage needs shapely: pip install 'stac-ingest[raster]'.") from error
 
     def shape_of(thing: Any) -> Any:
-        return shapely.union_all(shapely.make_valid(shapely.geometry.shape(_plain_geometry(thing)), method="structure"))
+        return shapely.union_all(shapely.make_valid(shapely.geometry.shape(plain_geometry(thing)), method="structure"))
 
     whole = shape_of(place)
     part = whole.intersection(shape_of(geometry))
@@ -381,6 +395,20 @@ def covered_share(place: Any, geometry: Json) -> float:
         if size := measure(whole):
             return float(measure(part) / size) if not part.is_empty else 0.0
     return 0.0
+
+
+def plain_geometry(value: Any, name: str = "geometry") -> Json:
+    """Return a geometry as GeoJSON; raises AttributeValidationError for what is none, and calls it `name` there."""
+    try:
+        return _GEOMETRY.validate_python(value)
+    except ValidationError as error:
+        reason = describe(error).removeprefix("value: ")
+        if error.errors()[0]["type"] == "dict_type":
+            reason = (
+                f"expected GeoJSON, or what has a __geo_interface__, found {value!r:.100}; a rectangle is"
+                " GeoContext(bounds=(min x, min y, max x, max y))"
+            )
+        raise AttributeValidationError(f"{name}: {reason}") from error
 
 
 def crs_of(crs: Any) -> Any:
@@ -426,14 +454,8 @@ def _crs_text(crs: Any) -> str | None:
     raise AttributeValidationError(f"Expected a coordinate system as EPSG code, WKT or PROJ text, found {crs!r:.100}")
 
 
-def _plain_geometry(value: Any) -> Json:
-    try:
-        return _GEOMETRY.validate_python(value)
-    except ValidationError as error:
-        raise AttributeValidationError(f"geometry: {describe(error)}") from error
-
-
 def _checked_bounds(bounds: Any, crs: str) -> Bounds:
+    bounds = bounds.tolist() if hasattr(bounds, "tolist") else bounds
     if not isinstance(bounds, Sequence) or len(bounds) != 4 or not all(map(_is_number, bounds)):
         raise AttributeValidationError(f"Expected bounds as (min x, min y, max x, max y), found {bounds!r:.100}")
     west, south, east, north = map(float, bounds)
@@ -461,7 +483,7 @@ def _checked_shape(shape: Any) -> tuple[int, int]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 # --- Bounds in coordinate systems -----------------------------------------------------------------------------------
@@ -470,6 +492,16 @@ def _is_number(value: object) -> bool:
 def _box(geometry: Json) -> Bounds:
     west, south, east, north = bbox_of(geometry)
     return west, south, east, north
+
+
+def _boxes(geometry: Json) -> list[Bounds]:
+    """Return the box around each polygon."""
+    polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    return [_box({"type": "Polygon", "coordinates": polygon}) for polygon in polygons]
+
+
+def _overlap(one: Bounds, other: Bounds) -> bool:
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
 def _eastward(bounds: Bounds) -> Bounds:
@@ -504,10 +536,13 @@ def _default_resolution(native: Grid, crs: Any) -> float:
 
 def _in_wgs84(crs: Any, ring: Ring) -> Ring:
     """Return a ring in degrees, with longitudes that go on beyond 180 rather than jump."""
+    from rasterio._err import CPLE_BaseError
     from rasterio.warp import transform
 
-    longitudes, latitudes = transform(crs, WGS84, *zip(*ring, strict=True))
-    if not all(map(math.isfinite, (*longitudes, *latitudes))):
+    longitudes: list[float] = []
+    with suppress(CPLE_BaseError):
+        longitudes, latitudes = transform(crs, WGS84, *zip(*ring, strict=True))
+    if not longitudes or not all(map(math.isfinite, (*longitudes, *latitudes))):
         raise ValueError(f"Some corners have no place on the globe in the coordinate system {crs.to_string()[:100]}")
     unwrapped = [longitudes[0]]
     for longitude in (*longitudes[1:], longitudes[0]):

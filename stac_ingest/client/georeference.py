@@ -44,6 +44,21 @@ def combined(*places: Georeference) -> Georeference:
     return system.evolve(geotrans=geotrans)
 
 
+def require_whole(place: Georeference, meta: object) -> None:
+    """Raise ValueError unless the place of an array is known; says what `meta`, which may be None, lacks."""
+    if place.geotrans is None:
+        what, fields, keys = "geotransform", "geotrans", "geoTransform or transform"
+    elif not (place.cs_code or place.projection):
+        what, fields, keys = "coordinate system", "cs_code or projection", "coordinateSystem or crs"
+    else:
+        return
+    if meta is None:
+        raise ValueError(f"{fields} field or raster_meta parameter is required: the array itself says no {what}")
+    raise ValueError(
+        f"raster_meta says no {what}: expected {keys} in it, found {meta!r:.200}; or set {fields} of the image"
+    )
+
+
 def _geotransform_in(meta: Mapping[str, Any]) -> Geotransform | None:
     for key in _GDAL_ORDER:
         if meta.get(key) is not None:

@@ -16,7 +16,7 @@ from stac_ingest.client.band import owner_id, split_id
 from stac_ingest.client.connection import Answer, Client, default_client, path
 from stac_ingest.client.download import DownloadFileFormat, file_of, save
 from stac_ingest.client.geocontext import GeoContext, adjusted, covered_share
-from stac_ingest.client.georeference import combined, georeference_of
+from stac_ingest.client.georeference import combined, georeference_of, require_whole
 from stac_ingest.client.layers import layers_of, place_of
 from stac_ingest.client.objects import Attribute, CatalogObject, Rows, require_known
 from stac_ingest.client.payload import payloads_of_arrays, payloads_of_files
@@ -164,7 +164,8 @@ class Image(CatalogObject[ImageValue]):
         client: Client | None = None,
     ) -> bool:
         """Return whether the catalog has an image with the id `product:name`; raises as `get`."""
-        return (client or default_client()).exists(_path_of(id))
+        product_id, name = split_id(id)
+        return (client or default_client()).exists("collections", product_id, "items", name)
 
     @classmethod
     def search(cls, client: Client | None = None) -> ImageSearch:
@@ -179,7 +180,7 @@ class Image(CatalogObject[ImageValue]):
         for product_id, name in map(split_id, ids):
             names.setdefault(product_id, []).append(name)
         for product_id, own in names.items():
-            for some in batched(own, IDS_AT_ONCE, strict=False):
+            for some in batched(own, IDS_AT_ONCE):
                 asked = {"collections": [product_id], "ids": list(some), "limit": len(some)}
                 for item in client.post("/search", asked)["features"]:
                     yield cls._loaded(item, client)
@@ -198,8 +199,7 @@ class Image(CatalogObject[ImageValue]):
         self._take(self._client.fetch(self._path))
 
     def _create(self) -> None:
-        if self.acquired is None or self.geometry is None:
-            raise ValueError(f"Image {self.id!r} needs acquired and geometry to be saved without pixels; or upload it.")
+        self._require_time_and_place()
         if self.storage_state is StorageState.AVAILABLE and not any(file.href for file in self.files):
             raise ValueError(
                 f"Image {self.id!r} has no pixels: upload them, or set storage_state to 'remote', or name files"
@@ -209,7 +209,12 @@ class Image(CatalogObject[ImageValue]):
         item = stac.item_with_files(stac.item_with_image({}, self.value), self.value, collection)
         self._take(self._client.write("POST", path("collections", self.product_id, "items"), item))
 
+    def _require_time_and_place(self) -> None:
+        if missing := [name for name in ("acquired", "geometry") if getattr(self, name) is None]:
+            raise ValueError(f"Image {self.id!r} needs {' and '.join(missing)} to be saved; or upload its pixels.")
+
     def _change(self) -> None:
+        self._require_time_and_place()
         etag = self._etag or self._current_etag()
         item = stac.item_with_image(self._item, self.value)
         if self.value.grid != stac.image_from_item(self._item).grid:
@@ -295,7 +300,9 @@ class Image(CatalogObject[ImageValue]):
             ndarray: Pixels of shape (y, x) or (band, y, x), or several arrays in the order of the bands' `file_index`:
                 of NumPy, of xarray or rioxarray with their dimensions in any order, or with a method `__array__`. Or an
                 xarray Dataset with a variable for each band. What is masked, or has the `_FillValue` of an xarray
-                object, has no value in the image either. No array is copied, or changed.
+                object, has no value in the image either. Floats of xarray that are integers, or NaN, become integers
+                where the bands are. Compute with NaN: xarray keeps `_FillValue` also when other numbers take its place.
+                No array is copied, or changed.
             upload_options: What else is asked; the arguments that follow win over it.
             raster_meta: Where the pixels lie: as `Image.ndarray(…, raster_info=True)` or `gdalinfo -json` give it, or a
                 rasterio profile, or an open rasterio dataset.
@@ -313,12 +320,13 @@ class Image(CatalogObject[ImageValue]):
                 or an array's shape or type cannot be stored, or its place is not known.
             AttributeValidationError: The overviews are not 1 to 16 different whole numbers greater than 1, or their
                 resampler is unknown.
+            ValidationError: The arrays do not fit the product's bands, or the overviews the arrays; no byte was sent.
             ClientError: The service refuses the upload; says why.
         """
         self._require_uploadable()
         options = _options(upload_options, ImageUploadType.NDARRAY, overwrite, overviews, overview_resampler)
         arrays = layers_of(ndarray, self._layout)
-        image = self._placed({} if raster_meta is None else raster_meta, place_of(arrays))
+        image = self._placed(raster_meta, place_of(arrays))
         return ImageUpload(self._client, transfer(self._client, image, payloads_of_arrays(arrays), options), self)
 
     def _require_uploadable(self) -> None:
@@ -328,7 +336,11 @@ class Image(CatalogObject[ImageValue]):
             raise ValueError(f"Image {self.id} has been saved. Please use an unsaved image for uploading")
 
     def _layout(self) -> Layout:
-        return Layout.of(stac.bands_from_collection(self._client.get(path("collections", self.product_id))))
+        try:
+            collection = self._client.get(path("collections", self.product_id))
+        except NotFoundError as error:
+            raise ValueError(f"Product {self.product_id} has not been saved. Please save before uploading") from error
+        return Layout.of(stac.bands_from_collection(collection))
 
     def _placed(self, raster_meta: object, known: Georeference) -> ImageValue:
         value = self._checked()
@@ -337,11 +349,8 @@ class Image(CatalogObject[ImageValue]):
                 "Only one of cs_code and projection fields permitted; cs_code is taken", FutureWarning, stacklevel=3
             )
         own = Georeference(cs_code=value.cs_code, projection=value.projection, geotrans=value.geotrans)
-        place = combined(own, georeference_of(raster_meta), known)
-        if place.geotrans is None:
-            raise ValueError("geotrans field or raster_meta parameter is required")
-        if not (place.cs_code or place.projection):
-            raise ValueError("cs_code or projection field is required if raster_meta parameter is not given")
+        place = combined(own, georeference_of({} if raster_meta is None else raster_meta), known)
+        require_whole(place, raster_meta)
         return value.evolve(**dict(place))
 
     # --- Reading
@@ -394,7 +403,7 @@ class Image(CatalogObject[ImageValue]):
         """Read pixels, straight from the image's Cloud-Optimized GeoTIFFs. Needs `stac-ingest[raster]`.
 
         Args:
-            bands: Names of bands, as a list or separated by blanks.
+            bands: Names of bands, as a list or separated by blanks or commas.
             geocontext: Where to read: a `GeoContext`, or a geometry; unset: the image's own pixels, unchanged.
             crs: Coordinate system of the result, in place of the geocontext's.
             resolution: Side of a pixel in the units of that coordinate system, in place of the geocontext's.
@@ -405,8 +414,8 @@ class Image(CatalogObject[ImageValue]):
                 is a band `alpha`. It is last in `bands`, or not among them.
             bands_axis: Where the axis of the bands is, -3 to 2; 0 gives (band, y, x).
             raster_info: Whether a dictionary that says where the pixels lie is returned too.
-            resampler: How pixels of another size or place are made. Coarser ones are made from overviews, except by
-                mode, max, min, med, q1 and q3.
+            resampler: How pixels of another size or place are made, by its name here, in rasterio or in GDAL.
+                Coarser ones are made from overviews, except by mode, max, min, med, q1 and q3.
             processing_level: What the pixels are made to mean, as the bands' `processing_levels` name it; unset:
                 `default`, if a band has that.
             scaling: How values are scaled: None or "raw"; "auto" (the smallest and largest valid value become 0 and
@@ -417,7 +426,9 @@ class Image(CatalogObject[ImageValue]):
                 display, Float64 for physical.
             progress: Whether a bar shows how many files were read.
             xarray: Whether the result is an `xarray.DataArray`, which `upload_ndarray` takes as it is. Needs
-                `stac-ingest[xarray]`. Masked pixels are NaN, or `_FillValue` in integers.
+                `stac-ingest[xarray]`. Masked pixels are NaN; integers become float32 for that if they have up to 16
+                bits, else float64, and `encoding` says what they were. Without `mask_nodata`, or where nothing is
+                masked, they stay integers, and the attribute `_FillValue` is their nodata.
 
         Returns:
             The array of shape (band, y, x), or the array and the dictionary.
@@ -525,4 +536,4 @@ def _options(
 ) -> ImageUploadOptions:
     chosen = {"overwrite": overwrite or None, "overviews": overviews, "overview_resampler": overview_resampler}
     changes = {name: value for name, value in chosen.items() if value is not None}
-    return (given or ImageUploadOptions()).evolve(upload_type=upload_type, **changes)
+    return ImageUploadOptions.check(given or {}).evolve(upload_type=upload_type, **changes)

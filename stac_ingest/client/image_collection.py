@@ -120,8 +120,8 @@ class ImageCollection(Collection[Image]):
             data_type=data_type,
         )
         require_axis(bands_axis, 4)
-        reading = self._reading(request, geocontext, crs, resolution, all_touched)
         groups = self._groups(flatten)
+        reading = self._reading(request, geocontext, crs, resolution, all_touched, len(groups))
         infos = []
 
         def noted(layers: Iterable[Pixels]) -> Iterable[Pixels]:
@@ -311,11 +311,17 @@ class ImageCollection(Collection[Image]):
         return save(pixels, target, chosen, nodata)
 
     def _reading(
-        self, request: Request, geocontext: Any, crs: str | None, resolution: float | None, all_touched: bool | None
+        self,
+        request: Request,
+        geocontext: Any,
+        crs: str | None,
+        resolution: float | None,
+        all_touched: bool | None,
+        layers: int = 1,
     ) -> Reading:
         self._require_images()
         place = self._place if geocontext is None else geocontext
-        return Reading.of(self._list, request, adjusted(place, crs, resolution, all_touched))
+        return Reading.of(self._list, request, adjusted(place, crs, resolution, all_touched), layers)
 
     def _require_images(self) -> None:
         if not self._list:

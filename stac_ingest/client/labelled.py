@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from stac_ingest.models.image import Geotransform
 from stac_ingest.models.raster import Georeference
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 _ROWS = frozenset(("y", "lat", "latitude", "northing", "projection_y_coordinate"))
@@ -28,7 +30,9 @@ class Labelled:
     pixels: NDArray[Any]
     """(y, x) or (band, y, x), north up."""
     nodata: float | None
-    """Value of pixels that have none."""
+    """Value of pixels that have none; in floats NaN has none either."""
+    nodata_type: np.dtype[Any] | None = None
+    """The type of `_FillValue` if that is one of integers: a computation keeps the attribute, whatever it makes."""
     place: Georeference
 
 
@@ -46,8 +50,7 @@ def labelled_array(array: Any) -> Labelled:
     """Return the pixels of an `xarray.DataArray`, whatever the order of its dimensions.
 
     The place is that of its coordinates, or else of its `GeoTransform`; the coordinate system is that of its grid
-    mapping (`spatial_ref`). Pixels that equal `_FillValue`, or are NaN where xarray or rioxarray has put that in its
-    place, have no value.
+    mapping (`spatial_ref`). Pixels that equal `_FillValue` have no value, nor has NaN.
 
     Raises:
         ValueError: It has no two dimensions for rows and columns, more than one beside them, or uneven coordinates.
@@ -74,7 +77,12 @@ def labelled_array(array: Any) -> Labelled:
     if xs is not None and len(xs) > 1 and xs[0] > xs[-1]:
         pixels, xs = pixels[..., ::-1], xs[::-1]
     geotrans = _grid(xs, ys, stated.geotrans)
-    return Labelled(pixels=pixels, nodata=_nodata_of(array), place=stated.evolve(geotrans=geotrans))
+    return Labelled(
+        pixels=pixels,
+        nodata=_nodata_of(array),
+        nodata_type=_nodata_type_of(array),
+        place=stated.evolve(geotrans=geotrans),
+    )
 
 
 def labelled_files(dataset: Any, layout: Layout) -> list[list[Labelled]]:
@@ -86,16 +94,18 @@ def labelled_files(dataset: Any, layout: Layout) -> list[list[Labelled]]:
     Raises:
         ValueError: A band or a variable is left over, or as `labelled_array`.
     """
-    variables = [name for name in dataset.data_vars if len(dataset[name].dims) >= 2]
+    # `to_dataset` leaves `_FillValue` and `grid_mapping` with the dataset.
+    arrays = {name: array.assign_attrs(dataset.attrs | array.attrs) for name, array in dataset.data_vars.items()}
+    variables = [name for name, array in arrays.items() if array.ndim >= 2]
     bands = [band.name for file in layout.files for band in file.bands]
     if not set(variables) & set(bands) and len(variables) == len(layout.files):
-        return [[labelled_array(dataset[name])] for name in variables]
+        return [[labelled_array(arrays[name])] for name in variables]
     if sorted(variables) != sorted(bands):
         raise ValueError(
             f"Expected a variable for each band of the product ({', '.join(bands)}), found"
             f" {', '.join(map(str, variables)) or 'none'}; rename or select them, as with dataset[['blue', 'red']]"
         )
-    return [[labelled_array(dataset[band.name]) for band in file.bands] for file in layout.files]
+    return [[labelled_array(arrays[band.name]) for band in file.bands] for file in layout.files]
 
 
 def _dimension(array: Any, names: frozenset[str], axis: str) -> Any:
@@ -158,7 +168,20 @@ def _alike(found: Geotransform, stated: Geotransform, dx: float, dy: float) -> b
 
 
 def _nodata_of(array: Any) -> float | None:
-    if array.encoding.get("_FillValue") is not None and array.dtype.kind == "f":
-        return math.nan
-    found = next((array.attrs[name] for name in _NODATA_ATTRIBUTES if array.attrs.get(name) is not None), None)
-    return None if found is None else float(found)
+    with suppress(AttributeError, OverflowError, ValueError):  # no rioxarray, or nodata that the type does not hold
+        if array.rio.nodata is not None:
+            return _number(array.rio.nodata)  # knows of rio.set_nodata too
+    # In floats NaN has taken the place of what `encoding` says.
+    stated = array.attrs if array.dtype.kind == "f" else array.encoding | array.attrs
+    found = next((stated[name] for name in _NODATA_ATTRIBUTES if stated.get(name) is not None), None)
+    return None if found is None else _number(found)
+
+
+def _number(value: Any) -> float:
+    """Return a number of NumPy as one of Python: a large integer exactly."""
+    return value.item() if hasattr(value, "item") else float(value)
+
+
+def _nodata_type_of(array: Any) -> np.dtype[Any] | None:
+    dtype = getattr(array.attrs.get("_FillValue"), "dtype", None)
+    return dtype if dtype is not None and dtype.kind in "iu" else None

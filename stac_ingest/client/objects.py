@@ -50,8 +50,8 @@ class Attribute[T]:
 
     def __set__(self, instance: CatalogObject[Any], value: object) -> None:
         if self.readonly or (self.immutable and value != getattr(instance.value, self.name)):
-            kind = "readonly" if self.readonly else "immutable"
-            raise AttributeValidationError(f"Can't set '{self.name}' item because it is a {kind} attribute")
+            kind = "a readonly" if self.readonly else "an immutable"
+            raise AttributeValidationError(f"Can't set '{self.name}' item because it is {kind} attribute")
         instance.value = instance.value.evolve(**{self.name: value})
 
 
@@ -124,6 +124,7 @@ class CatalogObject[V: Value](ABC):
         before = self.value
         for name, value in attributes.items():
             try:
+                require_known(type(self), {name: value})
                 setattr(self, name, value)
             except (AttributeError, AttributeValidationError):
                 if not ignore_errors:
@@ -338,6 +339,9 @@ class CatalogObject[V: Value](ABC):
         """Return what a person wants to see of the object."""
         return [("id", self.id), ("created", getattr(self, "created", None))]
 
+    def _shown_rows(self) -> Rows:
+        return [(name, value) for name, value in self._rows() if value not in (None, "", [], {})]
+
     @property
     def _standing(self) -> str | None:
         match self.state:
@@ -350,15 +354,14 @@ class CatalogObject[V: Value](ABC):
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__}: {getattr(self, 'name', None) or self.id}"]
-        lines += [f"  {name}: {value}" for name, value in self._rows() if value not in (None, [], {})]
+        lines += [f"  {name}: {value}" for name, value in self._shown_rows()]
         return "\n".join([*lines, *([f"* {self._standing}"] if self._standing else [])])
 
     def _repr_html_(self) -> str:
         """Return the object as a table, for notebooks."""
         rows = "".join(
             f"<tr><th>{escape(name)}</th><td style='text-align:left'>{escape(str(value))}</td></tr>"
-            for name, value in self._rows()
-            if value not in (None, [], {})
+            for name, value in self._shown_rows()
         )
         title = f"<b>{type(self).__name__}: {escape(str(getattr(self, 'name', None) or self.id))}</b>"
         standing = f"<p>{escape(self._standing)}</p>" if self._standing else ""

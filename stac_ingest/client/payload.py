@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stac_ingest.client.layers import Layers
-from stac_ingest.models.enums import UploadFileKind
+from stac_ingest.errors import ClientError
+from stac_ingest.models.enums import DataType, UploadFileKind
 from stac_ingest.models.upload import UploadFile
 
 if TYPE_CHECKING:
@@ -84,12 +85,16 @@ def _iterated(files: object) -> Iterable[object]:
 
 
 def _source(file: Any, index: int, spools: ExitStack) -> Path | Payload:
+    if isinstance(file, str) and "://" in file:
+        raise ValueError(f"Invalid files value: {_EXPECTED}, found the address {file!r:.100}; download it first")
     if isinstance(file, str | os.PathLike):
         return Path(file)
     if isinstance(file, bytes | bytearray | memoryview):
         view = memoryview(file)
         flat = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         return _payload(_name_of(file, index), flat.nbytes, lambda: _slices(flat))
+    if hasattr(file, "block_shapes"):
+        raise ValueError(f"Invalid files value: {_EXPECTED}, found the dataset {file!r:.100}; upload its path")
     if not hasattr(file, "read"):
         raise ValueError(f"Invalid files value: {_EXPECTED}, found {file!r:.100}")
     if (path := _path_of(file)) is not None:
@@ -100,13 +105,18 @@ def _source(file: Any, index: int, spools: ExitStack) -> Path | Payload:
 
 
 def _path_of(file: Any) -> Path | None:
-    """Return the file on the disk that a stream reads, with what was written to it so far."""
-    name = getattr(file, "name", None)
-    if not isinstance(name, str) or not Path(name).is_file() or not hasattr(file, "fileno"):
+    """Return the file on the disk that a stream reads unchanged, with what was written to it so far."""
+    raw: Any = file.file if isinstance(file, tempfile._TemporaryFileWrapper) else file
+    if type(raw) is io.TextIOWrapper:
+        raw = raw.buffer
+    if type(raw) in (io.BufferedReader, io.BufferedWriter, io.BufferedRandom):
+        raw = raw.raw
+    if type(raw) is not io.FileIO or not isinstance(raw.name, str):  # one that is derived may read something else
         return None
-    if not file.closed and file.writable():
+    if file.writable():
         file.flush()
-    return Path(name)
+    path = Path(raw.name)
+    return path if path.exists() and os.path.samestat(os.fstat(raw.fileno()), path.stat()) else None
 
 
 def _name_of(file: object, index: int) -> str:
@@ -164,7 +174,22 @@ def _file(path: Path) -> Payload:
 def _payload(name: str, size: int, chunks: Callable[[], Iterator[bytes | memoryview]]) -> Payload:
     sidecar = Path(name).suffix.lower() in SIDECAR_SUFFIXES
     kind = UploadFileKind.SIDECAR if sidecar else UploadFileKind.FILE
-    return Payload(file=UploadFile(kind=kind, name=name, size=size), size=size, chunks=chunks)
+
+    def counted() -> Iterator[bytes | memoryview]:
+        sent = 0
+        for chunk in chunks():
+            sent += len(chunk)
+            if sent > size:
+                break
+            yield chunk
+        if sent != size:
+            raise ClientError(
+                f"Expected {name!r} to have {size} bytes, found {'more' if sent > size else sent}: it changed while it"
+                " was sent; upload it again when nothing writes to it any more.",
+                code="SIZE_MISMATCH",
+            )
+
+    return Payload(file=UploadFile(kind=kind, name=name, size=size), size=size, chunks=counted)
 
 
 def payloads_of_arrays(files: Sequence[Layers]) -> list[Payload]:
@@ -199,4 +224,7 @@ def _npy(
         for block in blocks():
             yield from _slices(memoryview(np.ascontiguousarray(block)).cast("B"))
 
-    return Payload(file=UploadFile(kind=kind, name=name, size=size), size=size, chunks=chunks)
+    file = UploadFile(kind=kind, name=name, size=size)
+    if kind is UploadFileKind.ARRAY:
+        file = file.evolve(data_type=DataType.from_numpy(stored.newbyteorder("=").name), shape=shape)
+    return Payload(file=file, size=size, chunks=chunks)

@@ -163,8 +163,10 @@ class Pixels:
             name: Name of the array.
             along: Coordinates of the axis `image` that a stack has before the others.
 
-        Masked pixels are NaN in floats; in integers they have the value of the attribute `_FillValue`: nodata if all
-        bands have the same, else a value that no valid pixel has.
+        Masked pixels are NaN. Integers become floats if any are masked: float32 if they have up to 16 bits, else
+        float64, where numbers beyond 2**53 lose digits. As in rioxarray, `encoding` has then the `dtype` that they had,
+        and as `_FillValue` what is written there for NaN: nodata if all bands have the same, else a value that no valid
+        pixel has; it is empty if they have all. What is not masked has nodata as attribute `_FillValue`.
 
         Raises:
             StacIngestError: xarray is not installed.
@@ -173,37 +175,37 @@ class Pixels:
             import xarray
         except ImportError as error:
             raise StacIngestError("xarray=True needs xarray: pip install 'stac-ingest[xarray]'.") from error
-        values, fill = self.filled(mask_nodata=mask_nodata)
+        values, attributes, encoding = self._with_nan(self.mask(mask_nodata=mask_nodata))
         coordinates: Json = {**(along or {}), "band": list(self.names), "spatial_ref": ((), 0, _spatial_ref(self.grid))}
         if self.grid.is_north_up:
             t = self.grid.transform
             coordinates["x"] = ("x", [t.c + t.a * (column + 0.5) for column in range(self.grid.width)])
             coordinates["y"] = ("y", [t.f + t.e * (row + 0.5) for row in range(self.grid.height)])
-        return xarray.DataArray(
+        array = xarray.DataArray(
             values,
             dims=(*(["image"] if along else []), "band", "y", "x"),
             coords=coordinates,
             name=name,
-            attrs={"grid_mapping": "spatial_ref", **({} if fill is None else {"_FillValue": fill})},
+            attrs={"grid_mapping": "spatial_ref", **attributes},
         )
+        array.encoding = encoding
+        return array
 
-    def filled(self, *, mask_nodata: bool) -> tuple[NDArray[Any], Any]:
-        """Return the values with masked ones replaced by one that says so, and that value; None if there is none."""
-        mask = self.mask(mask_nodata=mask_nodata)
-        dtype = self.values.dtype
-        if dtype.kind == "f":
-            fill: float | None = math.nan if mask is not None else self.common_nodata
-        elif mask is None or not mask.any():
-            fill = self.common_nodata
-        else:
-            fill = self.common_nodata
-            if fill is None or bool((self.values[~mask] == fill).any()):
-                fill = _unused(self.values[~mask])
-        if fill is None:
-            return self.values, None
-        if mask is not None:
-            self.values[mask] = fill
-        return self.values, dtype.type(fill)
+    def _with_nan(self, mask: Mask | None) -> tuple[NDArray[Any], Json, Json]:
+        """Return the values with NaN where they are masked, and the attributes and the encoding that say so."""
+        values, nodata = self.values, self.common_nodata
+        if mask is not None and values.dtype.kind == "f":
+            values[mask] = math.nan
+            return values, _fill(math.nan, values.dtype), {}
+        if mask is None or not mask.any():
+            return values, _fill(nodata, values.dtype), {}
+        if nodata is None or bool((values[~mask] == nodata).any()):
+            nodata = _unused(values[~mask])
+        floats = values.astype("float32" if values.dtype.itemsize <= 2 else "float64")
+        floats[mask] = math.nan
+        if nodata is None:
+            return floats, _fill(math.nan, floats.dtype), {}
+        return floats, {}, {"dtype": values.dtype.name, **_fill(nodata, values.dtype)}
 
     def info(self, id: str) -> Json:  # noqa: A002 - the name of the key
         """Return where the pixels lie and what they are, with the keys of `gdalinfo -json`."""
@@ -285,8 +287,12 @@ def _both_nan(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and math.isnan(one) and math.isnan(other)
 
 
-def _unused(values: NDArray[Any]) -> float:
-    """Return a value of the array's integer type that the array has not."""
+def _fill(value: float | None, dtype: np.dtype[Any]) -> Json:
+    return {} if value is None else {"_FillValue": dtype.type(value)}
+
+
+def _unused(values: NDArray[Any]) -> float | None:
+    """Return a value of the array's integer type that the array has not; None if it has all."""
     import numpy as np
 
     limits = np.iinfo(values.dtype)
@@ -295,12 +301,7 @@ def _unused(values: NDArray[Any]) -> float:
         if candidate not in present:
             return int(candidate)
     gaps = np.flatnonzero(np.diff(present) > 1)
-    if not gaps.size:
-        raise ValueError(
-            f"Every value of {values.dtype.name} is a valid pixel, and none is left to mark the masked ones;"
-            " read with data_type='Float32', or with mask_nodata=False"
-        )
-    return int(present[gaps[0]]) + 1
+    return int(present[gaps[0]]) + 1 if gaps.size else None
 
 
 def _spatial_ref(grid: Grid) -> Json:

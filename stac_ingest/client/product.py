@@ -82,7 +82,7 @@ class Product(CatalogObject[ProductValue]):
         client: Client | None = None,
     ) -> bool:
         """Return whether the catalog has a product with this id."""
-        return (client or default_client()).exists(path("collections", id))
+        return (client or default_client()).exists("collections", id)
 
     @classmethod
     def search(cls, client: Client | None = None) -> ProductSearch:
@@ -205,11 +205,14 @@ def change_collection(client: Client, collection_id: str, change: Callable[[dict
     address = path("collections", collection_id)
     for turn in range(MAX_TURNS):
         before = client.fetch(address)
-        patch = stac.merge_patch(before.body, change(before.body))
+        after = change(before.body)
+        patch = stac.merge_patch(before.body, after)
         if not patch:
             return before
+        # A merge patch says with null that something goes; where a null shall stay, all is sent.
+        whole = any(stac.nulls_of(after.get("ingest:product")))
         try:
-            return client.write("PATCH", address, patch, etag=before.etag)
+            return client.write("PUT" if whole else "PATCH", address, after if whole else patch, etag=before.etag)
         except ConflictError as error:
             if error.status != 412 or turn == MAX_TURNS - 1:
                 raise

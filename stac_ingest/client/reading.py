@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import batched
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stac_ingest import stac
@@ -15,7 +18,8 @@ from stac_ingest.client.cog import OPTIONS, Block, Source, opened, read_block
 from stac_ingest.client.connection import path
 from stac_ingest.client.geocontext import GeoContext, Grid, crs_of, require_rasterio
 from stac_ingest.client.pixels import Pixels
-from stac_ingest.client.scaling import Traits, common_type, parsed_data_type, plan, processed, steps_of
+from stac_ingest.client.progress import progress_bar
+from stac_ingest.client.scaling import Traits, common_type, plan, processed, steps_of
 from stac_ingest.errors import UnsavedObjectError
 from stac_ingest.models.bands import Band, GenericBand
 from stac_ingest.models.enums import DataType, ResampleAlgorithm
@@ -34,6 +38,9 @@ Bands = Mapping[str, Mapping[str, Band]]
 
 AT_ONCE = 8
 """Files, and images, that are read at the same time."""
+BYTES_PER_PIXEL = 4
+"""Two for the value, one for where it is valid and one for the mask; fewer only for Byte without a mask."""
+_SDK = (str(Path(__file__).resolve().parents[1]),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +82,13 @@ class Request:
             resampler=ResampleAlgorithm(resampler),
             processing_level=processing_level,
             scaling=scaling,
-            data_type=None if data_type is None else parsed_data_type(data_type),
+            data_type=None if data_type is None else DataType(data_type),
         )
 
     @staticmethod
     def names_of(bands: str | Sequence[str]) -> tuple[str, ...]:
-        """Return the names of bands from a list, or a text with blanks between them; raises as `of`."""
-        names = bands.split() if isinstance(bands, str) else bands
+        """Return the names of bands from a list, or a text with blanks or commas between them; raises as `of`."""
+        names = bands.replace(",", " ").split() if isinstance(bands, str) else bands
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise TypeError(f"Expected the names of bands as a list or a text, found {names!r:.100}")
         if not names:
@@ -122,15 +129,33 @@ class Reading:
     bands: Bands
 
     @classmethod
-    def of(cls, images: Sequence[Image], request: Request, context: GeoContext) -> Reading:
+    def of(cls, images: Sequence[Image], request: Request, context: GeoContext, layers: int = 1) -> Reading:
         """Return the reading of images, all of which are in the catalog; nothing of them is read yet.
 
+        Warns where the context touches none of the images.
+
+        Args:
+            images: At least one.
+            request: What is read.
+            context: Where.
+            layers: How many are made of the images.
+
         Raises:
-            ValueError: An image has not the bands, or the context asks for no pixel.
+            ValueError: An image has not the bands, or the context asks for no pixel, or for more than memory holds.
             UnsavedObjectError: An image is not in the catalog.
         """
         alpha = _alpha(images, request)
-        grid = context.on(Grid.around([native_grid(image, request.names) for image in images]))
+        natives = [native_grid(image, request.names) for image in images]
+        grid = context.on(Grid.around(natives))
+        _require_room(grid, len(request.names), layers)
+        if not any(grid.touches(native) for native in natives):
+            which = f"image {images[0].id!r}" if len(images) == 1 else "images"
+            warnings.warn(
+                f"All pixels are masked, because the place and the {which} do not touch. The place is"
+                f" {tuple(round(x, 6) for x in grid.bounds)} in {grid.crs.to_string():.60}; bounds are in degrees"
+                " unless bounds_crs says otherwise.",
+                skip_file_prefixes=_SDK,
+            )
         return cls(request=request, alpha=alpha, grid=grid, outside=context.outside(grid), bands=bands_of(images))
 
     def pixels(self, images: Sequence[Image], progress: bool | None = None) -> Pixels:
@@ -217,6 +242,23 @@ class Reading:
         return traits
 
 
+def _require_room(grid: Grid, bands: int, layers: int) -> None:
+    """Raise ValueError for more pixels than memory holds: the system may promise them, and end the process later."""
+    pixels = grid.width * grid.height * bands * layers
+    if pixels * BYTES_PER_PIXEL > (memory := _memory()):
+        raise ValueError(
+            f"The result would have {pixels:,} pixels (layers: {layers}, bands: {bands}, rows: {grid.height}, columns:"
+            f" {grid.width}) and need {pixels * BYTES_PER_PIXEL / 1e9:,.0f} GB of memory, where this machine has"
+            f" {memory / 1e9:,.0f} GB; give a larger resolution (it is {max(grid.pixel):g} in the units of"
+            f" {grid.crs.to_string():.60}), a smaller shape or a smaller place"
+        )
+
+
+def _memory() -> float:
+    """Return how many bytes of memory the machine has; infinitely many where it promises no more than that itself."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
+
+
 def together[T, R](function: Callable[[T], R], things: Sequence[T], progress: bool | None) -> Iterator[R]:
     """Yield what `function` makes of each thing, in their order, a few of them at the same time.
 
@@ -226,13 +268,8 @@ def together[T, R](function: Callable[[T], R], things: Sequence[T], progress: bo
         progress: Whether a bar shows how many are done.
     """
     with ThreadPoolExecutor(min(AT_ONCE, len(things))) as pool:
-        done = (result for some in batched(things, AT_ONCE, strict=False) for result in pool.map(function, some))
-        if not progress:
-            yield from done
-            return
-        from tqdm.auto import tqdm
-
-        yield from tqdm(done, total=len(things))
+        done = (result for some in batched(things, AT_ONCE) for result in pool.map(function, some))
+        yield from progress_bar(progress, done, total=len(things))
 
 
 def native_grid(image: Image, names: Sequence[str] | None = None) -> Grid:

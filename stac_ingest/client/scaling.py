@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from stac_ingest.models.bands import Band, ProcessingStep
-from stac_ingest.models.enums import BandType, DataType
+from stac_ingest.models.enums import BandType, Choice, DataType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +22,7 @@ _AT_ONCE = 2**18
 _LIKE_DISPLAY = frozenset(("auto", "display"))
 
 
-class ScalingMode(StrEnum):
+class ScalingMode(Choice):
     """How the values of a band are scaled."""
 
     RAW = "raw"
@@ -117,7 +116,7 @@ def plan(bands: Sequence[Traits], scaling: object, data_type: DataType | str | N
         ValueError: The values are none of these, contradict each other, or a band has not the range that they need.
     """
     wanted = [_wanted(band, value) for band, value in zip(bands, _by_band(bands, scaling), strict=True)]
-    chosen = None if data_type is None else parsed_data_type(data_type)
+    chosen = None if data_type is None else DataType(data_type)
     mode = _stated_mode(wanted)
     if mode is None and chosen is None and any(value is not None for value in wanted):
         mode = _implied_mode(wanted)
@@ -126,14 +125,6 @@ def plan(bands: Sequence[Traits], scaling: object, data_type: DataType | str | N
         chosen = _type_of_mode(mode) or common_type([band.data_type for band in bands])
     mode = mode or _mode_of_type(chosen)
     return Plan(tuple(_scale(band, value, mode, chosen) for band, value in zip(bands, wanted, strict=True)), chosen)
-
-
-def parsed_data_type(name: DataType | str) -> DataType:
-    """Return the type with this name; raises ValueError for a name that there is not."""
-    try:
-        return DataType(name)
-    except ValueError:
-        raise ValueError(f"Invalid data_type value {name!r}; expected one of {', '.join(DataType)}") from None
 
 
 def common_type(types: Iterable[DataType]) -> DataType:
@@ -176,7 +167,8 @@ def _wanted(band: Traits, value: object) -> Wanted:
         return None if band.is_label else mode
     if not isinstance(value, list | tuple) or len(value) not in (0, 2, 4):
         raise ValueError(
-            f"Invalid scaling {value!r} for band {band.name!r}; expected None, a mode, or a tuple of 0, 2 or 4 values"
+            f"Invalid scaling {value!r} for band {band.name!r}; expected for each band None, a mode, or a tuple of 0, 2"
+            " or 4 values"
         )
     if not all(_is_share(part) or (isinstance(part, int | float) and not isinstance(part, bool)) for part in value):
         raise ValueError(f"Invalid scaling {value!r} for band {band.name!r}; expected numbers, or shares such as '25%'")

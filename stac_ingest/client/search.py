@@ -18,7 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator
 
 from stac_ingest import stac
 from stac_ingest.client.band import Band, band_of
@@ -29,16 +29,14 @@ from stac_ingest.client.product import Product
 from stac_ingest.client.summary import ImageSummaryResult, start_of, summary_of
 from stac_ingest.client.upload import ImageUpload, ImageUploadCollection
 from stac_ingest.client.vocabulary import SortKey, Vocabulary, only, vocabulary
-from stac_ingest.errors import AttributeValidationError
 from stac_ingest.filters import EXTRA, Combination, Comparison, Expression, Field, Property
 from stac_ingest.filters.comparing import inside, moment
 from stac_ingest.models import bands
 from stac_ingest.models.enums import AggregateDateField, ImageUploadStatus, Interval, StorageState
-from stac_ingest.models.image import Geometry
 from stac_ingest.models.image import Image as ImageValue
 from stac_ingest.models.product import Product as ProductValue
 from stac_ingest.models.upload import Upload
-from stac_ingest.models.values import ProductId, Resolution, Timestamp, describe
+from stac_ingest.models.values import ProductId, Resolution, Timestamp
 
 if TYPE_CHECKING:
     from stac_ingest.client.geocontext import GeoContext
@@ -63,7 +61,6 @@ The end of the acquisition has a name of its own in filters, because pgstac fill
 """
 _ALWAYS_SET = frozenset(("acquired", "name", "product_id", "id"))
 _STAND_FOR_SOMETHING = frozenset(name for name, stored in FIELDS.items() if stored.missing is not None)
-_GEOMETRY: TypeAdapter[Json] = TypeAdapter(Geometry)
 _BANDS = (bands.SpectralBand, bands.MicrowaveBand, bands.MaskBand, bands.ClassBand, bands.GenericBand, bands.Band)
 
 
@@ -122,6 +119,10 @@ class Search[T](ABC):
             ascending: Whether the order of a single attribute is ascending.
 
         What has no value comes last in both directions.
+
+        Images are sorted by the service, a page at a time, with three exceptions: by `extra_properties`, by
+        `storage_state`, and by several attributes of which one after the first is descending and may be unset. Then all
+        images that match are fetched and sorted here before the first one comes, also if `limit` asks for a few.
 
         Raises:
             AttributeError: There is no such attribute.
@@ -332,12 +333,9 @@ class ImageSearch(Search[Image]):
         Raises:
             AttributeValidationError: It is no geometry.
         """
-        from stac_ingest.client.geocontext import GeoContext
+        from stac_ingest.client.geocontext import GeoContext, plain_geometry
 
-        try:
-            area = _GEOMETRY.validate_python(geometry)
-        except ValidationError as error:
-            raise AttributeValidationError(f"intersects: {describe(error).removeprefix('value: ')}") from error
+        area = plain_geometry(geometry, "intersects")
         return replace(self, area=area, geocontext=geometry if isinstance(geometry, GeoContext) else None)
 
     def count(self) -> int:

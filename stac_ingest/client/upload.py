@@ -20,6 +20,7 @@ from stac_ingest.client.collection import Collection
 from stac_ingest.client.connection import Client, default_client, path
 from stac_ingest.client.layers import is_arrays
 from stac_ingest.client.payload import Payload
+from stac_ingest.client.progress import progress_bar
 from stac_ingest.errors import ClientError, NotFoundError, ServerError, UploadFailedError
 from stac_ingest.models.enums import ImageUploadStatus
 from stac_ingest.models.image import Image as ImageValue
@@ -49,6 +50,7 @@ class ImageUpload:
         self._client = client
         self._value = value
         self._image = image
+        self._load_image()
 
     @classmethod
     def get(
@@ -131,7 +133,11 @@ class ImageUpload:
         """Ask for the state; when the upload has just succeeded, its image is loaded too."""
         before = self.status
         self._value = Upload.model_validate(self._client.get(path("uploads", self.id)))
-        if self._image is not None and self.status is ImageUploadStatus.SUCCESS and before is not self.status:
+        if before is not self.status:
+            self._load_image()
+
+    def _load_image(self) -> None:
+        if self._image is not None and self.status is ImageUploadStatus.SUCCESS:
             with contextlib.suppress(NotFoundError):  # it was deleted meanwhile
                 self._image._load()
 
@@ -158,7 +164,7 @@ class ImageUpload:
         match self.status:
             case ImageUploadStatus.FAILURE:
                 problem = self.problem or UploadProblem(code="UNKNOWN", message="The service gives no reason.")
-                raise UploadFailedError(problem.code, f"{self.image_id}: {problem.code}: {problem.message}")
+                raise UploadFailedError(problem.code, f"{self.image_id}: {problem}")
             case ImageUploadStatus.CANCELED:
                 raise UploadFailedError("CANCELED", f"{self.image_id}: the upload was canceled")
 
@@ -190,7 +196,7 @@ class ImageUpload:
         if shares and not self.status.is_final:
             rows.append(("progress", f"{shares[-1]:.0%}"))
         if self.problem:
-            rows.append(("problem", f"{self.problem.code}: {self.problem.message}"))
+            rows.append(("problem", self.problem))
         return rows
 
     def __repr__(self) -> str:
@@ -235,7 +241,7 @@ class ImageUploadCollection(Collection[ImageUpload]):
             if not upload.status.is_final:
                 waiting.setdefault(upload._client, []).append(upload)
         for client, uploads in waiting.items():
-            for some in batched(uploads, STATES_AT_ONCE, strict=False):
+            for some in batched(uploads, STATES_AT_ONCE):
                 _reload_some(client, some)
 
     def wait_for_completion(
@@ -251,9 +257,7 @@ class ImageUploadCollection(Collection[ImageUpload]):
         Raises:
             concurrent.futures.TimeoutError: An upload has not ended in time.
         """
-        from tqdm.auto import tqdm
-
-        with tqdm(total=len(self), desc="processing", unit="image", disable=not progress) as bar:
+        with progress_bar(progress, total=len(self), desc="processing", unit="image") as bar:
 
             def ended() -> bool:
                 self.reload()
@@ -281,6 +285,9 @@ class ImageUploadCollection(Collection[ImageUpload]):
             raise BaseExceptionGroup(
                 f"{len(failed)} of {len(self) + len(self.errors)} images were not uploaded", failed
             )
+
+    def _line(self, item: ImageUpload) -> str:
+        return f"{item.image_id}: {item.status}" + (f", {item.problem.code}" if item.problem else "")
 
     def _counted(self) -> str:
         return ", ".join(f"{count} {status}" for status, count in self.counts.items()) or "none"
@@ -316,8 +323,6 @@ def upload_images(
     Raises:
         ValueError: `threads` is less than 1.
     """
-    from tqdm.auto import tqdm
-
     started: dict[int, ImageUpload] = {}
     errors: dict[int, tuple[Image, BaseException]] = {}
     running: dict[Future[ImageUpload], tuple[int, Image]] = {}
@@ -334,7 +339,7 @@ def upload_images(
             bar.update()
 
     with (
-        tqdm(total=total, desc="transferring", unit="image", disable=not progress) as bar,
+        progress_bar(progress, total=total, desc="transferring", unit="image") as bar,
         ThreadPoolExecutor(threads) as pool,
     ):
         for position, (image, files) in enumerate(images):

@@ -118,10 +118,12 @@ class Vocabulary:
             case Kind.NUMBER if isinstance(value, bool) or not isinstance(value, int | float):
                 raise AttributeValidationError(f"{self.owner}: {attribute}: expected a number, found {value!r}")
         try:
-            _adapter(self, attribute).validate_python([value] if kind is Kind.LIST else value)
+            valid = _adapter(self, attribute).validate_python([value] if kind is Kind.LIST else value)
         except ValidationError as error:
             reason = describe(error).removeprefix("value: ")
             raise AttributeValidationError(f"{self.owner}: {attribute}: {reason}") from error
+        if kind is Kind.CHOICE and valid != value:  # another name of it would be another text where it is compared
+            raise AttributeValidationError(f"{self.owner}: {attribute}: expected {str(valid)!r}, found {value!r}")
         return value
 
     def _kind(self, attribute: str) -> Kind:

@@ -17,7 +17,9 @@ SELECT id::text, collection, item, status, image, options, attempt, problem, cre
 FROM uploads WHERE id = %(id)s;
 
 -- lock_upload --
-SELECT id::text, status, attempt, publishing FROM uploads WHERE id = %(id)s FOR UPDATE;
+SELECT id::text, status, publishing,
+       EXISTS (SELECT FROM upload_events WHERE upload = uploads.id AND type = 'queue') AS submitted
+FROM uploads WHERE id = %(id)s FOR UPDATE;
 
 -- list_uploads --
 SELECT id::text, collection, item, status, image, options, attempt, problem, created, modified
@@ -30,17 +32,15 @@ WHERE (%(collection)s::text IS NULL OR collection = %(collection)s)
 ORDER BY created DESC, id DESC LIMIT %(limit)s;
 
 -- get_files --
-SELECT index, kind, name, expected, size, sha256 FROM upload_files WHERE upload = %(id)s ORDER BY index;
+SELECT index, kind, name, expected, size, sha256, staged FROM upload_files WHERE upload = %(id)s ORDER BY index;
 
 -- get_events --
 SELECT id::text, at AS event_datetime, component, type AS event_type, severity, message, share
 FROM upload_events WHERE upload = %(id)s AND id > %(after)s ORDER BY upload_events.id;
 
 -- receive_file --
--- Only while the upload still transfers: bytes that come later change nothing.
-UPDATE upload_files SET size = %(size)s, sha256 = %(sha256)s
-FROM uploads WHERE uploads.id = upload AND upload = %(id)s AND index = %(index)s AND status = 'transferring'
-RETURNING index;
+UPDATE upload_files SET size = %(size)s, sha256 = %(sha256)s, staged = %(staged)s
+WHERE upload = %(id)s AND index = %(index)s;
 
 -- touch_upload --
 UPDATE uploads SET modified = now() WHERE id = %(id)s;

@@ -40,6 +40,9 @@ CREATE TABLE IF NOT EXISTS upload_files (
     sha256   text,
     PRIMARY KEY (upload, index)
 );
+-- Where in the store the bytes wait that `size` and `sha256` tell of; each transfer writes an object of its own.
+ALTER TABLE upload_files ADD COLUMN IF NOT EXISTS staged text;
+UPDATE upload_files SET staged = format('staging/%s/%s', upload, index) WHERE staged IS NULL AND sha256 IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS upload_events (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -48,7 +48,10 @@ ALIASES = {"product": "product_id", "date": "acquired"}
 _ORDER = {"<": python.lt, "<=": python.le, ">": python.gt, ">=": python.ge}
 _COMPARE = {"=": python.eq, "<>": python.ne, **_ORDER}
 _PYTHON = {"=": "==", "<>": "!="}
-_HOW = "combine conditions with &, | and ~, not with and, or and not; a range of one attribute is 1 <= p.x < 2"
+_HOW = (
+    "combine conditions with &, | and ~, not with and, or and not; a range of one attribute is 1 <= p.x < 2,"
+    " or (p.x >= 1) & (p.x < 2) in an assert of pytest"
+)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class Band(Value):
     data_type: DataType | None = None
     """Type of the pixels; an upload whose pixels have another type is refused."""
     nodata: Nodata | None = None
-    """Pixel value that means "no data here"."""
+    """Pixel value that means "no data here"; where an array comes with a mask, the mask alone says what is valid."""
     data_range: Range | None = None
     """Smallest and largest meaningful pixel value."""
     display_range: Range | None = None
@@ -103,6 +103,13 @@ class Band(Value):
         if ends and ends[0] > ends[1]:
             raise ValueError("expected the smallest value before the largest")
         return ends
+
+    @model_validator(mode="after")
+    def _nodata_is_a_pixel(self) -> Self:
+        whole = self.data_type not in (None, DataType.FLOAT16, DataType.FLOAT32, DataType.FLOAT64)
+        if whole and self.nodata is not None and not float(self.nodata).is_integer():
+            raise ValueError(f"expected a whole number as nodata, as pixels of the type {self.data_type} are")
+        return self
 
     @field_validator("processing_levels")
     @classmethod

@@ -3,6 +3,25 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
+
+_ALIASES = {
+    **{"near": "nearest", "nearest": "near", "cubic_spline": "cubicspline"},  # gdalwarp, gdaladdo, rasterio
+    **{"uint8": "byte", "tiff": "tif", "jpeg": "jpg"},
+}
+"""Other names of values, which other tools give them."""
+
+
+class Choice(StrEnum):
+    """A value that people choose by its name: in any case, as NumPy and rasterio name it too, or as their object."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self:
+        name = str(getattr(value, "name", getattr(value, "__name__", value))).lower()
+        for member in cls:
+            if member.lower() in (name, _ALIASES.get(name)):
+                return member
+        raise ValueError(f"{cls.__name__}: expected one of {', '.join(cls)}, found {value!r:.100}")
 
 
 class BandType(StrEnum):
@@ -15,7 +34,7 @@ class BandType(StrEnum):
     GENERIC = "generic"
 
 
-class DataType(StrEnum):
+class DataType(Choice):
     """Type of a pixel value, by its GDAL name."""
 
     BYTE = "Byte"
@@ -41,14 +60,14 @@ class DataType(StrEnum):
         return {member.numpy: member for member in cls}[name]
 
 
-class ResolutionUnit(StrEnum):
+class ResolutionUnit(Choice):
     """Unit of a pixel's size."""
 
     METERS = "meters"
     DEGREES = "degrees"
 
 
-class Colormap(StrEnum):
+class Colormap(Choice):
     """Named colour maps."""
 
     MAGMA = "magma"
@@ -64,7 +83,7 @@ class Colormap(StrEnum):
     CDL = "cdl"
 
 
-class OverviewResampler(StrEnum):
+class OverviewResampler(Choice):
     """How the pixels of an overview are made from those below it (names as in gdaladdo)."""
 
     NEAREST = "nearest"
@@ -77,12 +96,8 @@ class OverviewResampler(StrEnum):
     GAUSS = "gauss"
     RMS = "rms"
 
-    @classmethod
-    def _missing_(cls, value: object) -> OverviewResampler | None:
-        return {"near": cls.NEAREST, "cubic_spline": cls.CUBICSPLINE}.get(str(value).lower())
 
-
-class ResampleAlgorithm(StrEnum):
+class ResampleAlgorithm(Choice):
     """How pixels are resampled when they are read at another resolution (names as in gdalwarp)."""
 
     NEAR = "near"
@@ -99,7 +114,7 @@ class ResampleAlgorithm(StrEnum):
     Q3 = "q3"
 
 
-class StorageState(StrEnum):
+class StorageState(Choice):
     """Whether the pixels of an image are in the catalog's store or elsewhere."""
 
     AVAILABLE = "available"
@@ -176,7 +191,7 @@ class ImageUploadType(StrEnum):
     NDARRAY = "ndarray"
 
 
-class AggregateDateField(StrEnum):
+class AggregateDateField(Choice):
     """Time of an image by which a summary is divided."""
 
     ACQUIRED = "acquired"
@@ -185,7 +200,7 @@ class AggregateDateField(StrEnum):
     PUBLISHED = "published"
 
 
-class Interval(StrEnum):
+class Interval(Choice):
     """Length of the intervals of a summary, in UTC; weeks begin on Monday."""
 
     YEAR = "year"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import index
 from typing import Annotated, Any, Self, SupportsIndex
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
 
+from stac_ingest.errors import UploadError
+from stac_ingest.models.bands import FileLayout
 from stac_ingest.models.enums import (
+    DataType,
     ImageUploadEventSeverity,
     ImageUploadEventType,
     ImageUploadStatus,
@@ -68,6 +72,69 @@ class UploadFile(Value):
     """File name without folders; the part before the last dot ties a sidecar to its file."""
     size: Annotated[int | None, Field(ge=0)] = None
     """Bytes, if known beforehand; the transfer must then have this length."""
+    data_type: DataType | None = None
+    """Type of the pixels, if known beforehand, as of an array."""
+    shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)] | None = None
+    """(y, x) or (band, y, x), if known beforehand."""
+
+    def require_fitting(self, layout: FileLayout, options: ImageUploadOptions) -> None:
+        """Refuse, before any byte is sent, what is known not to fit.
+
+        Raises:
+            UploadError: As `require_bands` and `require_overviews`.
+        """
+        count = None if self.shape is None else self.shape[0] if len(self.shape) == 3 else 1
+        require_bands(self.name, count, self.data_type, layout)
+        if self.shape is not None:
+            require_overviews(options.overviews or (), max(self.shape[-2:]))
+
+
+def require_bands(name: str, count: int | None, data_type: DataType | None, layout: FileLayout) -> None:
+    """Refuse pixels that contradict the product's bands.
+
+    Args:
+        name: Name of the file.
+        count: How many bands it has, if that is known.
+        data_type: Type of their pixels, if that is known.
+        layout: The bands that the product has in such a file.
+
+    Raises:
+        UploadError: `BAND_COUNT_MISMATCH` or `DATA_TYPE_MISMATCH`.
+    """
+    names = ", ".join(band.name for band in layout.bands)
+    if count not in (None, len(layout.bands)):
+        raise UploadError(
+            "BAND_COUNT_MISMATCH",
+            f"Expected {len(layout.bands)} band(s) in {name!r} as the product describes them ({names}),"
+            f" found {count}; upload just these bands, or describe the others too.",
+        )
+    for band in layout.bands:
+        if band.data_type and data_type and data_type is not band.data_type:
+            raise UploadError(
+                "DATA_TYPE_MISMATCH",
+                f"Expected {band.data_type} for band {band.name!r} as the product describes it, found {data_type} in"
+                f" {name!r}; {_conversion(data_type, band.data_type)}, or correct the band.",
+            )
+
+
+def _conversion(found: DataType, expected: DataType) -> str:
+    if found.numpy.startswith("float") and not expected.numpy.startswith("float"):
+        return "round the pixels, and mask NaN before you convert them: no integer stands for it"
+    return f"convert the pixels, as with array.astype('{expected.numpy}')"
+
+
+def require_overviews(factors: Sequence[int], side: int) -> None:
+    """Refuse overviews that leave less than one pixel of an image with this longer side.
+
+    Raises:
+        UploadError: `INVALID_OVERVIEWS`.
+    """
+    if factors and max(factors) > side:
+        raise UploadError(
+            "INVALID_OVERVIEWS",
+            f"Expected overview factors of at most {side}, the image's longer side, found {max(factors)};"
+            " leave out the larger ones.",
+        )
 
 
 class UploadRequest(Value):
@@ -138,6 +205,8 @@ class TransferredFile(_Answer):
     received: bool = False
     href: str | None = None
     """Where the bytes are sent; set by the API."""
+    staged: Annotated[str, Field(exclude=True)] = ""
+    """Key of the object in the store where the bytes wait; for the service alone."""
 
 
 class UploadProblem(_Answer):
@@ -147,6 +216,9 @@ class UploadProblem(_Answer):
     """Stable upper-case name of the reason, listed in docs/errors.md."""
     message: str
     """What was expected, what was found and what to do."""
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
 
 
 class Upload(_Answer):

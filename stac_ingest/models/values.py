@@ -18,6 +18,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
 )
+from pydantic_core import ErrorDetails
 
 from stac_ingest.errors import AttributeValidationError
 
@@ -64,10 +65,15 @@ class Value(BaseModel):
 def describe(error: ValidationError) -> str:
     """Return what pydantic found wrong as one sentence."""
     return "; ".join(
-        f"{'.'.join(map(str, detail['loc'])) or 'value'}: {detail['msg'].removeprefix('Value error, ')}"
-        f" (found {str(detail['input'])[:100]!r})"
+        f"{'.'.join(map(str, detail['loc'])) or 'value'}: {_reason(detail)} (found {str(detail['input'])[:100]!r})"
         for detail in error.errors()
     )
+
+
+def _reason(detail: ErrorDetails) -> str:
+    if detail["type"].startswith("datetime"):
+        return "expected a time such as 2024-05-01T10:00:00Z or 2024-05-01"
+    return detail["msg"].removeprefix("Value error, ")
 
 
 def _utc(value: datetime) -> datetime:
@@ -164,6 +170,8 @@ class Resolution(Value):
 
 
 def _parse_resolution(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError(f"expected a size with its unit, such as '{value:g}m' or '{value:g} degrees'")
     if isinstance(value, str) and (found := re.fullmatch(r"\s*([-+.\deE]+)\s*(\S+)\s*", value)):
         return {"value": found[1], "unit": found[2]}
     return value

@@ -27,6 +27,7 @@ from stac_ingest.errors import UploadError
 from stac_ingest.models.bands import FileLayout
 from stac_ingest.models.enums import DataType, OverviewResampler
 from stac_ingest.models.raster import Raster, RasterBand
+from stac_ingest.models.upload import require_overviews
 from stac_ingest.models.values import METRES_PER_DEGREE
 from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
 from stac_ingest.raster.source import Header, Place, Source, storable_nodata
@@ -63,29 +64,6 @@ class Staged:
     nodata: float | None
     tallies: tuple[BandTally, ...]
     mask: CoarseMask
-
-
-def check_bands(source: Source, layout: FileLayout) -> None:
-    """Refuse pixels that contradict the product's bands.
-
-    Raises:
-        UploadError: `BAND_COUNT_MISMATCH` or `DATA_TYPE_MISMATCH`.
-    """
-    header = source.header
-    names = ", ".join(band.name for band in layout.bands)
-    if header.count != len(layout.bands):
-        raise UploadError(
-            "BAND_COUNT_MISMATCH",
-            f"Expected {len(layout.bands)} band(s) in {header.name!r} as the product describes them ({names}),"
-            f" found {header.count}; upload just these bands, or describe the others too.",
-        )
-    for band in layout.bands:
-        if band.data_type and band.data_type.numpy != header.dtype:
-            raise UploadError(
-                "DATA_TYPE_MISMATCH",
-                f"Expected {band.data_type} for band {band.name!r} as the product describes it, found"
-                f" {DataType.from_numpy(header.dtype)} in {header.name!r}; convert the pixels or correct the band.",
-            )
 
 
 def overview_factors(width: int, height: int) -> tuple[int, ...]:
@@ -174,13 +152,7 @@ def write_cog(
     Raises:
         UploadError: `INVALID_OVERVIEWS` when a factor leaves less than one pixel, or `STORAGE_FULL`.
     """
-    side = max(staged.mask.width, staged.mask.height)
-    if factors and max(factors) > side:
-        raise UploadError(
-            "INVALID_OVERVIEWS",
-            f"Expected overview factors of at most {side}, the image's longer side, found {max(factors)};"
-            " leave out the larger ones.",
-        )
+    require_overviews(factors, max(staged.mask.width, staged.mask.height))
     beside = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False)  # the mask and some overviews lie beside the pixels
     with _room_for(path), beside:
         with rasterio.open(staged.path, "r+") as scratch:

@@ -16,6 +16,7 @@ from stac_ingest.stac.extensions import (
 )
 from stac_ingest.stac.geometry import bbox_of, positions
 from stac_ingest.stac.images import PROPERTIES, Property, data_assets, image_from_item, item_with_files, item_with_image
+from stac_ingest.stac.nulls import nulls_of
 from stac_ingest.stac.patch import merge_patch
 from stac_ingest.stac.products import WORLD, bands_from_collection, collection_from_product, product_from_collection
 
@@ -36,6 +37,7 @@ __all__ = [
     "item_with_files",
     "item_with_image",
     "merge_patch",
+    "nulls_of",
     "positions",
     "product_from_collection",
     "schema_document",

@@ -80,6 +80,7 @@ def schema_document(url: str) -> Json:
                 "type": "object",
                 "properties": {
                     "ingest:extra_properties": {"type": "object"},
+                    "ingest:null_properties": texts,
                     "ingest:storage_state": {"enum": [member.value for member in StorageState]},
                     "ingest:fill_fraction": share,
                     "ingest:alt_cloud_fraction": share,

@@ -19,6 +19,7 @@ from stac_ingest.models.values import timestamp_text
 from stac_ingest.stac.bands import plain
 from stac_ingest.stac.extensions import STAC_VERSION, with_extensions
 from stac_ingest.stac.geometry import bbox_of
+from stac_ingest.stac.nulls import nulls_of, with_nulls
 
 Json = dict[str, Any]
 
@@ -92,6 +93,7 @@ def properties_from_image(image: Image) -> Json:
     for row in PROPERTIES:
         value = getattr(image, row.attribute)
         properties[row.name] = None if value is None else row.write(value)
+    properties["ingest:null_properties"] = list(nulls_of(image.extra_properties)) or None
     properties["start_datetime"] = properties["datetime"] if image.acquired_end else None
     properties["view:off_nadir"] = None if image.view_angle is None else abs(image.view_angle)
     return properties
@@ -206,39 +208,64 @@ def _projection(placed: Json) -> str | None:
 
 def image_from_item(item: Json) -> Image:
     """Return the image that an Item describes, whoever made it; values that no attribute can hold cause a warning."""
-    attributes = {name: value for name, value in _attributes(item).items() if value is not None}
+    unreadable: list[str] = []
+    attributes = {name: value for name, value in _attributes(item, unreadable).items() if value is not None}
     try:
-        return Image.check(attributes)
+        image = Image.check(attributes)
     except AttributeValidationError as error:
-        warnings.warn(f"Item {item['id']!r} of {item['collection']!r}: {error}; left out.", stacklevel=2)
-    image = Image.check({name: attributes.pop(name) for name in ("product_id", "name")})
-    for name, value in attributes.items():
-        with suppress(AttributeValidationError):
-            image = image.evolve(**{name: value})
+        unreadable.append(str(error))
+        image = Image.check({name: attributes.pop(name) for name in ("product_id", "name")})
+        for name, value in attributes.items():
+            with suppress(AttributeValidationError):
+                image = image.evolve(**{name: value})
+    if unreadable:
+        reasons = "; ".join(unreadable)
+        warnings.warn(f"Item {item['id']!r} of {item['collection']!r}: {reasons}; left out.", stacklevel=2)
     return image
 
 
-def _attributes(item: Json) -> Json:
+def _attributes(item: Json, unreadable: list[str]) -> Json:
     properties = item["properties"]
     data = [asset for _, asset in data_assets(item)]
     placed = {**properties, **(data[0] if data else {})}
-    dx, rx, x, ry, dy, y = (placed.get("proj:transform") or (None,) * 6)[:6]
-    height, width = placed.get("proj:shape") or (None, None)
     links = {link["rel"]: link["href"] for link in reversed(item.get("links", []))}
+
+    def read(name: str, found: Json, reader: Callable[[Any], Any]) -> Any:
+        try:
+            return None if found.get(name) is None else reader(found[name])
+        except (TypeError, ValueError):
+            unreadable.append(f"{name} cannot be {found[name]!r}")
+            return None
+
+    height, width = read("proj:shape", placed, _two) or (None, None)
     return {
         "product_id": item["collection"],
         "name": item["id"],
-        "acquired": properties.get("start_datetime"),  # STAC allows a range without a datetime
-        **{row.attribute: row.read(properties[row.name]) for row in PROPERTIES if properties.get(row.name) is not None},
+        **{row.attribute: read(row.name, properties, row.read) for row in PROPERTIES},
+        "extra_properties": with_nulls(
+            properties.get("ingest:extra_properties") or {}, properties.get("ingest:null_properties") or ()
+        ),
+        # STAC allows a range without a datetime
+        "acquired": properties.get("datetime") or properties.get("start_datetime"),
         **{attribute: links.get(relation) for attribute, relation in LINKS.items()},
         "geometry": item.get("geometry"),
-        "geotrans": None if dx is None else (x, dx, rx, y, ry, dy),
+        "geotrans": read("proj:transform", placed, _geotransform),
         "x_pixels": width,
         "y_pixels": height,
         "cs_code": placed.get("proj:code"),
         "projection": None if placed.get("proj:code") else _projection(placed),
         "files": [_file(asset) for asset in data],
     }
+
+
+def _two(values: Any) -> tuple[Any, Any]:
+    first, second = values
+    return first, second
+
+
+def _geotransform(transform: Any) -> tuple[float, ...]:
+    dx, rx, x, ry, dy, y = transform[:6]
+    return (x, dx, rx, y, ry, dy)
 
 
 def _file(asset: Json) -> Json:
@@ -255,4 +282,8 @@ def _file(asset: Json) -> Json:
 def data_assets(item: Json) -> list[tuple[str, Json]]:
     """Return the keys and assets of an Item's images, in the order of the files."""
     found = [(key, asset) for key, asset in item.get("assets", {}).items() if "data" in (asset.get("roles") or ())]
-    return sorted(found, key=lambda pair: (pair[1].get("ingest:file_index", math.inf), pair[0]))
+    return sorted(found, key=lambda pair: (_number(pair[1].get("ingest:file_index")), pair[0]))
+
+
+def _number(index: object) -> float:
+    return index if isinstance(index, int | float) else math.inf

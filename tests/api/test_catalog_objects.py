@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,11 +29,14 @@ from stac_ingest import (
     SpectralBand,
     UnsavedObjectError,
 )
+from stac_ingest import (
+    properties as p,
+)
 from stac_ingest.client.connection import Client
 from stac_ingest.client.deletion import DeletionTaskStatus
 from stac_ingest.models.deletion import Deletion
 from stac_ingest.models.enums import TaskState
-from tests.conftest import upload_done
+from tests.conftest import running_service, upload_done
 
 ProductMaker = Callable[..., Product]
 SQUARE = {"type": "Polygon", "coordinates": [[[10, 40], [11, 40], [11, 41], [10, 41], [10, 40]]]}
@@ -378,6 +382,8 @@ def test_update_sets_all_or_none(product: Product) -> None:
         image.update(satellite_id="s2", colour="red")
     with pytest.raises(AttributeError):
         image.update(satellite_id="s2", save="no")
+    with pytest.raises(AttributeError, match="Image has no attribute value"):
+        image.update(satellite_id="s2", value=5)
     assert again(image).satellite_id == image.satellite_id is None
     image.update(ignore_errors=True, cloud_fraction=7, satellite_id="s2", colour="red")
     assert image.cloud_fraction == 0.5
@@ -511,7 +517,7 @@ def test_a_projection_comes_back_as_it_was_given(product: Product, projection: s
 def test_an_image_with_neither_pixels_nor_files_is_not_available(product: Product) -> None:
     with pytest.raises(ValueError, match="storage_state to 'remote'"):
         Image(product=product, name="i", acquired="2024-05-01", geometry=SQUARE).save()
-    with pytest.raises(ValueError, match="acquired and geometry"):
+    with pytest.raises(ValueError, match="needs geometry to be saved"):
         Image(product=product, name="i", acquired="2024-05-01", storage_state="remote").save()
     assert not Image.exists(product.named_id("i"), product._client)
 
@@ -580,3 +586,98 @@ def test_a_remote_image_becomes_available_by_an_upload(product: Product, make_ge
     found.geotrans = (0, 1, 0, 0, 0, -1)
     with pytest.raises(AttributeValidationError, match="upload a new Image"):
         found.save()
+
+
+# --- What the catalog must not lose
+
+
+NULLS: dict[str, Any] = {
+    "a": None,
+    "b": {"c": None, "d/e~f": [1, None, {"g": None}]},
+    "h": 0,
+    "i": "",
+    "j": False,
+    "k": [],
+    "l": {},
+}
+
+
+@each_kind
+def test_any_json_value_comes_back_null_too(kind: str, product: Product) -> None:
+    thing = saved_thing(kind, product)
+    thing.extra_properties = NULLS
+    thing.save()
+    assert state_of(thing) == DocumentState.SAVED
+    assert again(thing).extra_properties == NULLS
+    thing.extra_properties = {"a": 1}
+    thing.save()
+    assert again(thing).extra_properties == {"a": 1}
+
+
+def test_null_comes_back_from_an_upload(product: Product, make_geotiff: Callable[..., Path]) -> None:
+    image = Image(product=product, name="i", acquired="2024-05-01", extra_properties=NULLS)
+    upload_done(image, make_geotiff(count=2))
+    assert again(image).extra_properties == NULLS
+    assert again(image).serialize(modified_only=True) == {}
+    by_null = product.images().filter(p.extra_properties["b"]["c"].isnull)
+    assert [found.name for found in by_null] == ["i"]
+
+
+def test_a_band_is_not_saved_while_everything_is_deleted(make_database: Callable[[], str], tmp_path: Path) -> None:
+    with running_service(make_database(), tmp_path, "api") as service, Client(service.url) as client:
+        product = Product(client, id="p")
+        product.save()
+        SpectralBand(product=product, name="old").save()
+        task = product.delete_related_objects()
+        assert task is not None
+        with pytest.raises(ConflictError, match="being deleted"):
+            SpectralBand(product=product, name="new").save()
+        service.start("worker")
+        task.wait_for_completion(timeout=60)
+        assert (task.objects_deleted, task.objects_total) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("properties", "asset"),
+    [
+        ({"eo:cloud_cover": "12"}, {}),
+        ({"ingest:storage_state": "gone"}, {}),
+        ({"proj:shape": [1]}, {}),
+        ({}, {"proj:shape": [1, 2, 3]}),
+        ({}, {"proj:transform": 5}),
+        ({}, {"proj:transform": [1, 2]}),
+        ({}, {"ingest:file_index": "1"}),
+    ],
+)
+def test_items_of_others_are_images_whatever_they_say(
+    product: Product, http: Any, properties: dict[str, Any], asset: dict[str, Any]
+) -> None:
+    item = {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "id": "theirs",
+        "geometry": SQUARE,
+        "bbox": [10, 40, 11, 41],
+        "properties": {"datetime": "2024-05-01T00:00:00Z", "platform": "x", **properties},
+        "links": [],
+        "assets": {"b": {"href": "https://x/1.tif", "roles": ["data"], "ingest:file_index": 2},
+                   "a": {"href": "https://x/2.tif", "roles": ["data"], "ingest:file_index": 1, **asset}},
+    }  # fmt: skip
+    assert http.post(f"/collections/{product.id}/items", json=item).status_code == 201
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        [image] = product.images()
+    assert image.satellite_id == "x"
+    assert bool(told) == ("ingest:file_index" not in asset)
+
+
+def test_a_collection_of_geometries_is_a_place_too(product: Product, http: Any) -> None:
+    geometry = {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [10, 40]}, SQUARE]}
+    item = {
+        "type": "Feature", "stac_version": "1.1.0", "id": "i", "geometry": geometry, "bbox": [10, 40, 11, 41],
+        "properties": {"datetime": "2024-05-01T00:00:00Z"}, "links": [], "assets": {},
+    }  # fmt: skip
+    address = f"/collections/{product.id}/items"
+    assert http.post(address, json=item).status_code == 201
+    geometry["geometries"][0]["coordinates"] = [500_000, 0]  # type: ignore[index]
+    assert http.post(address, json={**item, "id": "j"}).json()["code"] == "INVALID_GEOMETRY"

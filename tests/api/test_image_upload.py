@@ -31,7 +31,7 @@ from stac_ingest import (
 )
 from stac_ingest.client.connection import Client
 from stac_ingest.client.upload import ImageUploadCollection
-from stac_ingest.errors import ServerError, UploadFailedError
+from stac_ingest.errors import ClientError, ServerError, UploadFailedError
 from tests.api.images import (
     DAY,
     META,
@@ -41,6 +41,7 @@ from tests.api.images import (
     read,
     stored,
     uploads_of,
+    wait_until,
 )
 from tests.conftest import GeotiffMaker, ProductMaker, Service, upload_done
 
@@ -139,6 +140,14 @@ def test_files_get_the_overviews_that_are_asked_for(make_product: ProductMaker, 
         np.testing.assert_array_equal(cog.read(1, out_shape=shape), pixels[::2, ::2])
         averages = pixels.reshape(32, 2, 32, 2).mean(axis=(1, 3))
         assert np.abs(other.read(1, out_shape=shape) - averages).max() <= 0.5
+
+
+def test_options_may_be_a_dictionary(make_product: ProductMaker, make_geotiff: GeotiffMaker) -> None:
+    product, options = make_product("blue"), {"overviews": [2], "overwrite": True}
+    upload = new(product).upload(make_geotiff(), options)  # type: ignore[arg-type]
+    assert (upload.image_upload_options.overviews, upload.image_upload_options.overwrite) == ((2,), True)
+    with pytest.raises(AttributeValidationError, match="ImageUploadOptions: over: Extra inputs"):
+        new(product, "b").upload(make_geotiff(), {"over": True})  # type: ignore[arg-type]
 
 
 def test_options_say_what_was_asked(make_product: ProductMaker, make_geotiff: GeotiffMaker) -> None:
@@ -289,6 +298,50 @@ def test_a_transfer_that_breaks_off_is_sent_again(
             np.testing.assert_array_equal(read(image, "blue").filled(0), pixels)
 
 
+class Losing(httpx2.BaseTransport):
+    """A network that loses the first answer to each request that changes something, and is slow to notice."""
+
+    def __init__(self, http: httpx2.Client) -> None:
+        self.asked: list[str] = []
+        self._http = http
+        self._inner = httpx2.HTTPTransport()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = self._inner.handle_request(request)
+        address = request.url.path
+        if request.method == "GET":
+            return answer
+        self.asked.append(f"{request.method} {address.rpartition('/')[2]}")
+        if self.asked.count(self.asked[-1]) > 1:
+            return answer
+        answer.read()
+        if address.endswith("/submit"):
+            wait_until(lambda: "problem" in (upload := self._of(address)) or upload["status"] == "success")
+        raise httpx2.ReadError("the answer is lost")
+
+    def _of(self, address: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._http.get(address.removesuffix("/submit")).json()
+        return found
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def test_answers_that_are_lost_make_one_image_however_long_that_took(
+    service: Service, http: httpx2.Client, make_product: ProductMaker, make_geotiff: GeotiffMaker
+) -> None:
+    product, path = make_product("blue"), make_geotiff()
+    for name, content in (("good", path), ("bad", b"not an image")):
+        with Client(service.url, transport=(network := Losing(http))) as client:
+            image = Image(client, product_id=product.id, name=name, acquired=DAY)
+            upload = image.upload(content)
+            ImageUploadCollection([upload]).wait_for_completion(60, progress=False)
+            assert network.asked == ["POST uploads"] * 2 + ["PUT 0"] * 2 + ["POST submit"] * 2
+            assert upload.status == ("success" if name == "good" else "failure")
+            assert (image.state, image.x_pixels) == (("saved", 60) if name == "good" else ("unsaved", None))
+    assert len(uploads_of(http, product)) == 2
+
+
 def test_a_transfer_that_breaks_off_for_good_frees_the_name(
     service: Service, http: httpx2.Client, make_product: ProductMaker, make_geotiff: GeotiffMaker
 ) -> None:
@@ -401,3 +454,21 @@ def test_an_upload_is_not_deleted(make_product: ProductMaker, make_geotiff: Geot
     upload = new(make_product("blue")).upload(make_geotiff())
     with pytest.raises(NotImplementedError, match=r"Deleting ImageUploads is not permitted; cancel\(\)"):
         upload.delete()
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_a_file_that_changes_between_opening_and_sending_is_named(
+    http: httpx2.Client, make_product: ProductMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    product, path, send = make_product("blue"), tmp_path / "a.tif", Client.send
+    path.write_bytes(bytes(2_000_000))
+
+    def changed(*args: Any) -> Any:
+        path.write_bytes(bytes(size))
+        return send(*args)
+
+    monkeypatch.setattr(Client, "send", changed)
+    with pytest.raises(ClientError, match=r"'a\.tif' to have 2000000 bytes, found .*it changed while it was sent"):
+        new(product).upload(path)
+    (upload,) = uploads_of(http, product)
+    assert upload["status"] == "canceled"

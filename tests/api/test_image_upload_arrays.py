@@ -18,12 +18,15 @@ from rasterio.transform import from_origin
 
 from stac_ingest import (
     DataType,
+    Image,
     ImageUploadStatus,
     SpectralBand,
 )
 from stac_ingest.client.connection import Client
 from stac_ingest.client.upload import ImageUploadCollection, upload_images
+from stac_ingest.errors import ValidationError
 from tests.api.images import (
+    DAY,
     META,
     NOISE,
     TRANSFORM,
@@ -166,10 +169,12 @@ def test_a_place_that_is_not_known(make_product: ProductMaker, http: httpx2.Clie
     product = make_product("blue")
     with pytest.raises(ValueError, match="geotrans field or raster_meta parameter is required"):
         new(product).upload_ndarray(NOISE[0])
-    with pytest.raises(ValueError, match="cs_code or projection field is required"):
+    with pytest.raises(ValueError, match="cs_code or projection field or raster_meta parameter is required"):
         new(product, geotrans=TRANSFORM.to_gdal()).upload_ndarray(NOISE[0])
-    with pytest.raises(ValueError, match="cs_code or projection field is required"):
+    with pytest.raises(ValueError, match="raster_meta says no coordinate system: expected coordinateSystem or crs"):
         new(product).upload_ndarray(NOISE[0], raster_meta={"geoTransform": TRANSFORM.to_gdal(), "coordinateSystem": {}})
+    with pytest.raises(ValueError, match="raster_meta says no geotransform: expected geoTransform or transform in it,"):
+        new(product).upload_ndarray(NOISE[0], raster_meta={"crs": 32633})
     both = new(product, cs_code="EPSG:32633", projection="+proj=utm +zone=33")
     with (
         pytest.warns(FutureWarning, match="Only one of cs_code and projection fields permitted"),
@@ -181,10 +186,45 @@ def test_a_place_that_is_not_known(make_product: ProductMaker, http: httpx2.Clie
 
 def test_a_failed_upload_leaves_nothing_of_its_place_on_the_image(make_product: ProductMaker) -> None:
     image = new(make_product("blue"))
-    upload = image.upload_ndarray(NOISE[:2], raster_meta=META)
+    nowhere = META | {"coordinateSystem": {"wkt": "nonsense"}}
+    upload = image.upload_ndarray(NOISE[0], raster_meta=nowhere)
     upload.wait_for_completion(60)
     assert upload.status is ImageUploadStatus.FAILURE
     assert (image.geotrans, image.cs_code, image.projection) == (None, None, None)
+
+
+# --- What is known before a byte is sent
+
+
+@pytest.mark.parametrize(
+    ("pixels", "overviews", "code", "reason"),
+    [
+        (NOISE[:2].astype("int64"), None, "DATA_TYPE_MISMATCH", r"Expected UInt16.*found Int64.*astype\('uint16'\)"),
+        (NOISE[:2] / 3, None, "DATA_TYPE_MISMATCH", "found Float64.*round the pixels, and mask NaN before"),
+        (NOISE[:2].astype(">i4"), None, "DATA_TYPE_MISMATCH", "found Int32"),
+        (NOISE, None, "BAND_COUNT_MISMATCH", r"Expected 2 band\(s\).*\(red, green\), found 3"),
+        (NOISE[0], None, "BAND_COUNT_MISMATCH", "found 1"),
+        ([NOISE[:2], NOISE[2]], None, "FILE_COUNT_MISMATCH", r"Expected 1 file\(s\).*found 2.*numpy\.stack"),
+        (NOISE[:2], [2, 81], "INVALID_OVERVIEWS", "at most 80.*found 81"),
+        (np.ma.masked_less(NOISE[0], 9), None, "BAND_COUNT_MISMATCH", "found 1"),
+    ],
+    ids=["int64", "floats", "big-endian", "too many bands", "2-d", "too many arrays", "overviews", "masked"],
+)
+def test_what_cannot_fit_is_refused_before_a_byte_is_sent(
+    make_product: ProductMaker, http: httpx2.Client, pixels: Any, overviews: Any, code: str, reason: str
+) -> None:
+    product = make_product("red", "green")
+    with pytest.raises(ValidationError, match=reason) as caught:
+        new(product).upload_ndarray(pixels, raster_meta=META, overviews=overviews)
+    assert caught.value.code == code
+    assert uploads_of(http, product) == []
+
+
+def test_overviews_as_large_as_the_image_are_possible(make_product: ProductMaker) -> None:
+    image = new(make_product("blue"))
+    array_done(image, NOISE[0], overviews=[2, 80])
+    with stored(image, "blue") as cog:
+        assert cog.overviews(1) == [2, 80]
 
 
 # --- xarray
@@ -230,6 +270,40 @@ def test_labelled_arrays_as_rioxarray_reads_them(
             found = cog.read(masked=True)
         np.testing.assert_array_equal(np.ma.getmaskarray(found), expected.mask, upload.image.name)
         np.testing.assert_array_equal(found.filled(0), expected.filled(0), upload.image.name)
+
+
+def test_a_mask_survives_every_way_through_xarray(make_product: ProductMaker) -> None:
+    product = make_product("red", "nir")
+    pixels = np.ma.MaskedArray(NOISE[:2], NOISE[:2] % 4 == 0)
+    first = new(product, "first")
+    array_done(first, pixels)
+    masked = first.ndarray("red nir", xarray=True)
+    unmasked = first.ndarray("red nir", xarray=True, mask_nodata=False)
+    arrays = {
+        "as-it-is": masked,
+        "dataset": masked.to_dataset(dim="band"),
+        "unmasked": unmasked,
+        "unmasked-dataset": unmasked.to_dataset(dim="band"),
+        "computed": masked * 1,
+        "where": unmasked.where(unmasked > 0),
+        "two": xr.concat([masked.sel(band=name) for name in ("red", "nir")], "band"),
+    }
+    images = {name: new(product, name) for name in arrays}
+    uploads = ImageUploadCollection(image.upload_ndarray(arrays[name]) for name, image in images.items())
+    uploads.wait_for_completion(60, progress=False)
+    uploads.raise_for_status()
+    for name, image in images.items():
+        found = image.ndarray("red nir")
+        assert found.dtype == "uint16"
+        np.testing.assert_array_equal(np.ma.getmaskarray(found), pixels.mask, name)
+        np.testing.assert_array_equal(found.filled(0), pixels.filled(0), name)
+
+
+def test_an_array_of_xarray_for_a_product_that_is_not_saved(client: Client) -> None:
+    array = xr.DataArray(NOISE[0].astype("float32"), dims=("y", "x"))
+    for pixels in (array, array.to_dataset(name="blue")):
+        with pytest.raises(ValueError, match=r"Product nowhere has not been saved\. Please save before uploading"):
+            Image(client, product_id="nowhere", name="a", acquired=DAY).upload_ndarray(pixels)
 
 
 def test_a_slice_of_a_labelled_array_lies_where_it_was(make_product: ProductMaker, make_geotiff: GeotiffMaker) -> None:

@@ -527,7 +527,7 @@ def products(service: Service) -> Iterator[tuple[Client, str]]:
                 client,
                 id=f"{prefix}:{name[0]}",
                 name=name,
-                description=None if index == 2 else f"{prefix} about CLOUDS, number {index}",
+                description=None if index == 2 else f"{prefix} about CLOUDS, number-{index}",
                 tags=["x", "y"][:index],
                 start_datetime=None if index == 0 else f"202{index}",
                 revisit_period_minutes_min=None if index == 1 else 100 - index,
@@ -565,7 +565,7 @@ def test_products_are_found(products: tuple[Client, str]) -> None:
     assert names(search.sort("-revisit_period_minutes_min")) == "AGB"
     assert names(search.sort("revisit_period_minutes_min")) == "GAB"
     assert names(search.sort("-start_datetime").limit(2)) == "GB"
-    assert names(search.find_text("clouds 1")) == "B"
+    assert names(search.find_text("clouds number-1")) == "B"
     assert names(search.find_text("clouds").find_text("OPTICAL")) == "A"
     assert names(search.find_text("about radar")) == "B"
     assert names(ProductSearch(client).find_text(prefix)) == "AB"

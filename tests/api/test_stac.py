@@ -753,6 +753,7 @@ def changed(item: Json, **changes: Any) -> Json:
         ("INVALID_GEOMETRY", {"geometry": None, "bbox": ...}),
         ("INVALID_GEOMETRY", {"geometry": {"type": "Point", "coordinates": [500_000, 5_000_000]}}),
         ("INVALID_GEOMETRY", {"geometry": {"type": "Point", "coordinates": [10, 90.5]}}),
+        ("INVALID_HREF", {"assets": {"data": {"href": "/vsicurl?header_file=/etc/hostname&url=http://x/y.tif"}}}),
         ("INVALID_REQUEST", {"geometry": {"type": "Point", "coordinates": []}}),
         ("INVALID_REQUEST", {"geometry": {"type": "Blob", "coordinates": [1, 2]}}),
         ("INVALID_REQUEST", {"geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}}),

@@ -8,12 +8,15 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx2
+import numpy as np
 import pytest
+import rasterio
 
 from stac_ingest import Image, Product, SpectralBand
 from stac_ingest.client.connection import Client
@@ -57,7 +60,7 @@ def refusing(service: Service) -> str:
     with Client(service.url) as client:
         product = Product(client, id=f"test:{uuid4().hex[:12]}")
         product.save()
-        SpectralBand(client, product=product, name="blue").save()
+        SpectralBand(client, product=product, name="blue", data_type="UInt16").save()
         return f"/collections/{product.id}/uploads"
 
 
@@ -375,6 +378,128 @@ def test_bytes_that_still_come_when_the_upload_is_canceled_leave_nothing(
 
     refused(http.put(upload["files"][0]["href"], content=chunks()), 409, "NOT_TRANSFERRING")
     assert not staging.exists()
+
+
+def test_bytes_that_still_come_when_the_upload_has_ended_change_nothing(
+    service: Service, http: httpx2.Client, make_product: ProductMaker, make_geotiff: GeotiffMaker
+) -> None:
+    product, path = make_product("blue"), make_geotiff()
+    upload = open_upload(http, product)
+    href, content = upload["files"][0]["href"], path.read_bytes()
+    staging = service.data_dir / "store" / "staging" / upload["id"]
+
+    def chunks() -> Iterator[bytes]:
+        yield b"x"
+        wait_until(lambda: bool(list(staging.glob(".*.part"))))
+        assert httpx2.put(href, content=content).status_code == 200
+        assert httpx2.post(f"{service.url}/uploads/{upload['id']}/submit").status_code == 202
+        ended(http, upload["id"])
+        yield b"x"
+
+    refused(http.put(href, content=chunks()), 409, "NOT_TRANSFERRING")
+    assert not staging.exists()
+    assert http.get(f"/uploads/{upload['id']}").json()["status"] == "success"
+    with rasterio.open(path) as source:
+        item = http.get(f"/collections/{product.id}/items/a").json()
+        with rasterio.open(f"/vsicurl/{item['assets']['blue']['href']}") as cog:
+            np.testing.assert_array_equal(cog.read(), source.read())
+
+
+def test_bytes_that_come_after_the_submit_are_not_in_the_image(
+    make_database: Callable[[], str], tmp_path: Path, make_geotiff: GeotiffMaker
+) -> None:
+    first, late = make_geotiff("first.tif"), make_geotiff("late.tif", seed=1)
+    with (
+        running_service(make_database(), tmp_path / "data", "api") as idle,
+        Client(idle.url) as client,
+        httpx2.Client(base_url=idle.url) as http,
+    ):
+        product = Product(client, id="p")
+        product.save()
+        SpectralBand(client, product=product, name="blue", band_index=0).save()
+        upload = open_upload(http, product)
+        href = upload["files"][0]["href"]
+        staging = idle.data_dir / "store" / "staging" / upload["id"]
+
+        def chunks() -> Iterator[bytes]:
+            yield late.read_bytes()
+            wait_until(lambda: bool(list(staging.glob(".*.part"))))
+            assert httpx2.put(href, content=first.read_bytes()).status_code == 200
+            assert httpx2.post(f"{idle.url}/uploads/{upload['id']}/submit").status_code == 202
+
+        refused(http.put(href, content=chunks()), 409, "NOT_TRANSFERRING")
+        assert [path.read_bytes() for path in staging.iterdir()] == [first.read_bytes()]
+        idle.start("worker")
+        done = ended(http, upload["id"])
+        assert done["status"] == "success", done
+        assert done["files"][0]["sha256"] == hashlib.sha256(first.read_bytes()).hexdigest()
+        item = http.get("/collections/p/items/a").json()
+        with rasterio.open(first) as source, rasterio.open(f"/vsicurl/{item['assets']['blue']['href']}") as cog:
+            np.testing.assert_array_equal(cog.read(), source.read())
+
+
+def test_of_transfers_at_once_the_one_that_is_recorded_is_kept(
+    service: Service, http: httpx2.Client, make_product: ProductMaker
+) -> None:
+    upload = open_upload(http, make_product("blue"))
+    href, staging = upload["files"][0]["href"], service.data_dir / "store" / "staging" / upload["id"]
+
+    def send(number: int) -> int:
+        return httpx2.put(href, content=iter([bytes([number]) * 500_000] * 4)).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(send, range(16))) == {200}
+    (staged,) = staging.iterdir()
+    recorded = http.get(f"/uploads/{upload['id']}").json()["files"][0]
+    assert recorded["sha256"] == hashlib.sha256(staged.read_bytes()).hexdigest()
+    assert "staged" not in recorded
+
+
+def test_a_last_event_id_that_no_event_has(http: httpx2.Client, make_product: ProductMaker) -> None:
+    upload = open_upload(http, make_product("blue"))
+    http.post(f"/uploads/{upload['id']}/cancel")
+    for sent in (b"\xb2", b"9" * 5000, b"9" * 19, b"-1", b"x", b""):
+        answer = http.get(f"/uploads/{upload['id']}/events", headers={b"Last-Event-ID": sent})
+        assert answer.status_code == 200, sent[:10]
+        assert "event: cancel" in answer.text
+
+
+def test_an_upload_has_one_spelling_of_its_id(http: httpx2.Client, make_product: ProductMaker) -> None:
+    upload = open_upload(http, make_product("blue"))["id"]
+    for spelling in (upload.upper(), upload.replace("-", ""), f"%7B{upload}%7D"):
+        refused(http.put(f"/uploads/{spelling}/files/0", content=b"x"), 404, "UPLOAD_NOT_FOUND")
+
+
+def test_a_body_with_a_number_that_is_too_long(http: httpx2.Client, refusing: str) -> None:
+    answer = http.post(refusing, content=b'{"image": {"name": ' + b"1" * 5000 + b"}}")
+    refused(answer, 400, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "code"),
+    [
+        ({"data_type": "Int64"}, {}, "DATA_TYPE_MISMATCH"),
+        ({"shape": [2, 20, 30]}, {}, "BAND_COUNT_MISMATCH"),
+        ({"shape": [1, 20, 30]}, {"overviews": [31]}, "INVALID_OVERVIEWS"),
+        ({"shape": [20, 30]}, {"overviews": [64]}, "INVALID_OVERVIEWS"),
+        ({"data_type": "bool"}, {}, "INVALID_UPLOAD"),
+        ({"shape": [20]}, {}, "INVALID_UPLOAD"),
+        ({"shape": [1, 1, 20, 30]}, {}, "INVALID_UPLOAD"),
+        ({"shape": [0, 30]}, {}, "INVALID_UPLOAD"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["array", "file"])
+def test_pixels_that_are_told_beforehand_and_do_not_fit(
+    http: httpx2.Client, refusing: str, kind: str, file: Json, options: Json, code: str
+) -> None:
+    described = {"kind": kind, "name": "blue.npy", **file}
+    refused(http.post(refusing, json=body(files=[described], options=options)), 422, code)
+
+
+def test_pixels_that_are_told_beforehand_and_fit(http: httpx2.Client, make_product: ProductMaker) -> None:
+    told = {"kind": "array", "name": "blue.npy", "data_type": "UInt16", "shape": [20, 30]}
+    open_upload(http, make_product("blue"), files=[told], options={"overviews": [2, 30]})
 
 
 @pytest.mark.parametrize("query", ["status=done", "limit=0", "limit=1001", "limit=x", "collection=%00", "item=%00"])

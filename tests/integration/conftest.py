@@ -67,6 +67,6 @@ async def open_upload(uploads: Uploads, name: str = "image", **options: Any) -> 
 async def submitted(uploads: Uploads, name: str = "image") -> str:
     """Open an upload, receive its file, submit it, and return its id."""
     upload = await open_upload(uploads, name)
-    await uploads.receive(upload, 0, size=1, sha256="0" * 64)
+    await uploads.receive(upload, 0, staged="a", size=1, sha256="0" * 64)
     await uploads.submit(upload)
     return upload

@@ -7,11 +7,13 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
 
+from api.assets import read_asset
 from stac_ingest.errors import RetryableUploadError
 from stac_ingest.storage import LocalStore, ObjectStore, Store, href, open_store
 
@@ -122,6 +124,14 @@ def test_everything_under_a_prefix_is_deleted_and_nothing_else(store: Store) -> 
     assert [run(store.size(key)) for key in ("staging/a/0", "staging/a/1", "staging/ab/0")] == [None, None, 1]
 
 
+def test_one_object_is_deleted_if_it_is_there(store: Store) -> None:
+    for key in ("staging/a/0", "staging/a/01"):
+        run(store.write(key, stream(b"x")))
+    for _ in range(2):
+        run(store.delete("staging/a/0"))
+    assert [run(store.size(key)) for key in ("staging/a/0", "staging/a/01")] == [None, 1]
+
+
 @pytest.mark.parametrize("key", ["../outside", "assets/../../outside", "assets/\x00"])
 def test_a_key_cannot_lead_out_of_the_folder(tmp_path: Path, key: str) -> None:
     store = LocalStore(tmp_path / "store")
@@ -148,3 +158,15 @@ def test_addresses(tmp_path: Path) -> None:
     assert isinstance(folder, LocalStore)
     assert folder.root == tmp_path / "a b"
     assert href(folder, "assets/usda:naip/i/x.tif") == f"{(tmp_path / 'a b').as_uri()}/assets/usda:naip/i/x.tif"
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-" + "9" * 5000, "bytes=" + "1" * 5000 + "-", "bytes=\u0661-", "bytes=-"])
+def test_a_range_of_a_bucket_that_cannot_be_is_overlooked(asked: str) -> None:
+    bucket = ObjectStore("memory:///")
+    bucket._store = MemoryStore()
+    key = "p/a/data-0123456789abcdef.tif"
+    run(bucket.write(f"assets/{key}", stream(b"bytes")))
+    state = SimpleNamespace(store=bucket)
+    request: Any = SimpleNamespace(app=SimpleNamespace(state=state), headers={"range": asked}, method="HEAD")
+    answer = run(read_asset(key, request))
+    assert (answer.status_code, answer.headers["content-length"]) == (200, "5")

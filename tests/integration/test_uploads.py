@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import hashlib
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from procrastinate.exceptions import ConnectorException
 
+from api.uploads import send_file
 from stac_ingest import worker
 from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
 from stac_ingest.models.enums import ImageUploadEventSeverity as Severity
 from stac_ingest.models.enums import ImageUploadStatus as Status
 from stac_ingest.models.raster import Limits
-from stac_ingest.pipeline import Workshop, staging_key
+from stac_ingest.pipeline import Workshop, stage
 from stac_ingest.settings import WorkerSettings
-from stac_ingest.storage import LocalStore
+from stac_ingest.storage import LocalStore, Written
 from stac_ingest.uploads import MAX_ATTEMPTS, LeaseLostError, Uploads
 from tests.integration.conftest import PRODUCT, Scenario, open_upload, submitted
 
@@ -28,7 +31,7 @@ def test_from_transferring_to_success(play: Play) -> None:
     async def scenario(uploads: Uploads) -> None:
         upload = await open_upload(uploads)
         assert (await uploads.get(upload)).status is Status.TRANSFERRING
-        await uploads.receive(upload, 0, size=7, sha256="ab" * 32)
+        await uploads.receive(upload, 0, staged="a", size=7, sha256="ab" * 32)
         await uploads.submit(upload)
         assert (await uploads.get(upload)).status is Status.PENDING
         attempt = await uploads.claim(upload, lease_seconds=60)
@@ -79,6 +82,25 @@ def test_submitting_twice_changes_nothing(play: Play) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("end", ["success", "failure", "canceled", "canceled while it ran"])
+def test_submitting_again_after_the_end_changes_nothing(play: Play, end: str) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload = await submitted(uploads)
+        attempt = None if end == "canceled" else await uploads.claim(upload, lease_seconds=60)
+        if end == "failure" and attempt:
+            await uploads.fail(upload, attempt, "EMPTY_FILE", "0 bytes.")
+        elif end == "success" and attempt:
+            async with uploads.pool.connection() as connection:
+                await uploads.succeed(connection, upload, attempt)
+        else:
+            await uploads.cancel(upload)
+        ended = await uploads.get(upload)
+        await uploads.submit(upload)
+        assert await uploads.get(upload) == ended
+
+    play(scenario)
+
+
 def test_what_failed_to_arrive_is_named(play: Play) -> None:
     async def scenario(uploads: Uploads) -> None:
         upload = await open_upload(uploads)
@@ -92,7 +114,7 @@ def test_what_failed_to_arrive_is_named(play: Play) -> None:
 def test_submit_and_queue_job_are_one_transaction(play: Play) -> None:
     async def scenario(uploads: Uploads) -> None:
         upload = await open_upload(uploads)
-        await uploads.receive(upload, 0, size=1, sha256="0" * 64)
+        await uploads.receive(upload, 0, staged="a", size=1, sha256="0" * 64)
         async with uploads.pool.connection() as connection:
             await connection.execute("ALTER TABLE procrastinate_jobs RENAME TO hidden")
         with pytest.raises(ConnectorException):
@@ -106,7 +128,7 @@ def test_bytes_that_come_too_late_change_nothing(play: Play) -> None:
     async def scenario(uploads: Uploads) -> None:
         upload = await submitted(uploads)
         with pytest.raises(RequestError) as caught:
-            await uploads.receive(upload, 0, size=99, sha256="f" * 64)
+            await uploads.receive(upload, 0, staged="b", size=99, sha256="f" * 64)
         assert caught.value.code == "NOT_TRANSFERRING"
         assert (await uploads.get(upload)).files[0].size == 1
 
@@ -245,7 +267,7 @@ def test_a_worker_whose_upload_was_canceled_meanwhile_changes_nothing(
     async def scenario(uploads: Uploads) -> None:
         upload = await submitted(uploads)
         store = LocalStore(tmp_path)
-        staged = store.local_path(staging_key(upload, 0))
+        staged = store.local_path(f"staging/{upload}/0-x")
         staged.parent.mkdir(parents=True)
         staged.touch()
 
@@ -262,6 +284,59 @@ def test_a_worker_whose_upload_was_canceled_meanwhile_changes_nothing(
         assert (ended.status, ended.problem) == (Status.CANCELED, None)
         assert [event.event_type for event in ended.events] == ["queue", "run", "cancel"]
         assert not staged.parent.exists()
+
+    play(scenario)
+
+
+def test_bytes_that_the_store_gives_back_changed_are_not_converted(play: Play, tmp_path: Path) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        store, opened = LocalStore(tmp_path / "store"), await open_upload(uploads)
+        key = f"staging/{opened}/0-x"
+        staged = store.local_path(key)
+        staged.parent.mkdir(parents=True)
+        staged.write_bytes(b"sent")
+        assert await uploads.receive(opened, 0, staged="before", size=1, sha256="0" * 64) is None
+        digest = hashlib.sha256(b"sent").hexdigest()
+        assert await uploads.receive(opened, 0, staged=key, size=4, sha256=digest) == "before"
+        upload = await uploads.get(opened)
+        (tmp_path / "first").mkdir()
+        (source,) = await stage(upload, store, tmp_path / "first")
+        assert source.path.read_bytes() == b"sent"
+        staged.write_bytes(b"damaged")
+        (tmp_path / "second").mkdir()
+        with pytest.raises(RetryableUploadError, match=f"'image.tif' with the SHA-256 {digest}") as caught:
+            await stage(upload, store, tmp_path / "second")
+        assert caught.value.code == "STAGING_DAMAGED"
+
+    play(scenario)
+
+
+def test_of_two_transfers_at_once_the_bytes_and_their_checksum_are_of_one(play: Play, tmp_path: Path) -> None:
+    async def scenario(uploads: Uploads) -> None:
+        upload, second_is_received = await open_upload(uploads), asyncio.Event()
+
+        class Waiting(LocalStore):
+            async def write(self, key: str, chunks: AsyncIterator[bytes]) -> Written:
+                written = await super().write(key, chunks)
+                if written.size == len(b"first"):
+                    await second_is_received.wait()
+                return written
+
+        async def send(content: bytes) -> None:
+            async def stream() -> AsyncIterator[bytes]:
+                yield content
+
+            state = SimpleNamespace(uploads=uploads, store=Waiting(tmp_path), max_file_bytes=100)
+            request: Any = SimpleNamespace(stream=stream, headers={}, app=SimpleNamespace(state=state))
+            await send_file(upload, 0, request)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(send(b"first"))
+            await send(b"the second")
+            second_is_received.set()
+        (staged,) = (tmp_path / "staging" / upload).iterdir()
+        assert staged.read_bytes() == b"first"
+        assert (await uploads.get(upload)).files[0].sha256 == hashlib.sha256(b"first").hexdigest()
 
     play(scenario)
 

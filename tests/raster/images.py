@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import itertools
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,23 @@ from stac_ingest.models.bands import Band, GenericBand
 from stac_ingest.models.product import Product
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}
+
+
+_NUMBERS = itertools.count()
+
+
+@cache
+def file_server() -> str:
+    """Return the address of a server of this machine's files, as hrefs need one; it ends with the tests.
+
+    It is a process of its own: GDAL waits for answers where rasterio keeps Python's other threads waiting too.
+    """
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("file_server.py"))], stdout=subprocess.PIPE
+    )
+    atexit.register(process.kill)
+    assert process.stdout is not None
+    return process.stdout.readline().decode().strip()
 
 
 class Images:
@@ -52,7 +74,7 @@ class Images:
             "links": [],
             "assets": {
                 f"a{index}": {
-                    "href": str(path),
+                    "href": f"{file_server()}/{next(_NUMBERS)}{path}",
                     "roles": ["data"],
                     "bands": [{"name": each} for each in held.split()],
                     "ingest:file_index": index,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rasterio
 import shapely
@@ -42,6 +43,12 @@ def test_a_context_keeps_what_it_is_given() -> None:
         context.crs = "EPSG:4326"  # type: ignore[misc]
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    bounds: Any = np.array([1.0, 2, 3, 4])
+    resolution: Any = np.int64(10)
+    assert GeoContext(bounds=bounds, resolution=resolution) == GeoContext(bounds=(1, 2, 3, 4), resolution=10)
+
+
 def test_a_geometry_comes_in_every_form() -> None:
     shape = shapely.geometry.shape(TRIANGLE)
     feature = {"type": "Feature", "geometry": TRIANGLE, "properties": {}}
@@ -56,9 +63,9 @@ def test_a_geometry_comes_in_every_form() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"resolution": 0}, "resolution greater than 0, found 0"),
+        ({"resolution": 0}, "resolution greater than 0, .*found 0"),
         ({"resolution": -1}, "greater than 0"),
-        ({"resolution": "10m"}, "greater than 0, found '10m'"),
+        ({"resolution": "10m"}, "greater than 0, as a number in the units of the coordinate system, found '10m'"),
         ({"resolution": float("nan")}, "greater than 0"),
         ({"resolution": True}, "greater than 0"),
         ({"shape": 5}, r"shape as \(rows, columns\)"),
@@ -73,6 +80,7 @@ def test_a_geometry_comes_in_every_form() -> None:
         ({"bounds": BOUNDS}, r"lat-lon coordinates.*bounds_crs"),
         ({"geometry": {"type": "Circle"}}, "geometry: "),
         ({"geometry": 5}, "geometry: "),
+        ({"geometry": (10, 45, 11, 46)}, r"geometry: expected GeoJSON.*GeoContext\(bounds=\(min x, min y"),
         ({"crs": 1.5}, "coordinate system as EPSG code, WKT or PROJ text, found 1.5"),
     ],
 )
@@ -210,6 +218,23 @@ def test_images_side_by_side_have_one_grid_around_them() -> None:
     assert Grid.around([NATIVE, finer]).pixel == (5, 5)
     other = Grid(CRS.from_epsg(3857), Affine(1, 0, 1_669_792, 0, -1, 5_645_716), 100, 100)
     assert Grid.around([other, NATIVE, NATIVE]).crs == NATIVE.crs
+
+
+PLACES = [
+    (Grid.over(CRS.from_epsg(32633), (500_400, 4_999_700, 500_500, 5_000_000), (1, 1)), True),  # side by side
+    (Grid.over(CRS.from_epsg(32633), (500_401, 4_999_700, 500_500, 5_000_000), (1, 1)), False),
+    (Grid.over(CRS.from_epsg(4326), (15, 45, 15.01, 45.2), (1, 1)), True),
+    (Grid.over(CRS.from_epsg(4326), (0, 0, 1, 1), (1, 1)), False),
+    (Grid.over(CRS.from_epsg(4326), (375, 45, 375.01, 45.2), (1, 1)), True),  # once around the globe
+    (Grid.over(CRS.from_epsg(4326), (170, -90, 190, 90), (1, 1)), False),
+    (Grid.over(CRS.from_string("+proj=geos +h=35785831"), (-6e6, -6e6, 6e6, 6e6), (1, 1)), True),  # cannot be said
+]
+
+
+@pytest.mark.parametrize(("grid", "touches"), PLACES, ids=range(len(PLACES)))
+def test_grids_touch_where_they_have_a_point_in_common(grid: Grid, touches: bool) -> None:
+    native = Grid.over(CRS.from_epsg(32633), BOUNDS, (30, 40))
+    assert native.touches(grid) is grid.touches(native) is touches
 
 
 # --- Outlines

@@ -31,10 +31,14 @@ from stac_ingest import (
 )
 from stac_ingest.client.cog import read_block
 from stac_ingest.client.geocontext import GeoContext
+from stac_ingest.client.image_collection import ImageCollection
+from stac_ingest.client.reading import _memory
 from stac_ingest.models.bands import ClassBand, GenericBand, MaskBand, ProcessingStep
 from tests.raster.conftest import CORNER, UTM, Noise, WriteTiff
+from tests.raster.file_server import Ranges
 from tests.raster.images import Images
 
+FAR = Affine(10, 0, 600_000, 0, -10, 5_000_000)
 RASTERIO = {"near": "nearest", "cubicspline": "cubic_spline"}
 ROTATED = Affine(9, 3, 500_000, 2, -8, 5_000_000)
 
@@ -130,6 +134,7 @@ def test_bands_come_in_the_order_asked_for(write_tiff: WriteTiff, images: Images
     one, two = numbers("uint8", 3, 20, 30), numbers("uint8", 1, 20, 30, seed=2)
     image = images({write_tiff("a.tif", one): "r g b", write_tiff("b.tif", two): "n"})
     np.testing.assert_array_equal(image.ndarray("b n r").data, np.stack([one[2], two[0], one[0]]))
+    np.testing.assert_array_equal(image.ndarray("b, n,r").data, image.ndarray(["b", "n", "r"]).data)
     np.testing.assert_array_equal(image.ndarray(("g",)).data, one[1:2])
     np.testing.assert_array_equal(image.ndarray("g g r").data, one[[1, 1, 0]])
 
@@ -156,13 +161,13 @@ def test_a_part_on_the_pixels_of_the_image_is_read_unchanged(
     place = {"proj:code": UTM, "proj:transform": list(CORNER)[:6], "proj:shape": [30, 40]} if described else None
     image = images({write_tiff("a.tif", pixels, **options): "x y"}, assets=place)
     valid = pixels != 5 if kind == "nodata" else np.broadcast_to(mask, pixels.shape) if kind == "mask" else pixels > 0
-    # (first column, first row, columns, rows): inside, beyond each side, around all of it, and not there at all
+    # (first column, first row, columns, rows): inside, beyond each side, around all of it, and just beside it
     for column, row, columns, rows in (
         (3, 4, 20, 10),
         (-6, -5, 20, 20),
         (30, 20, 20, 20),
         (-5, -5, 60, 60),
-        (50, 0, 9, 9),
+        (40, 0, 9, 9),
     ):
         west, north = CORNER @ (column, row)
         east, south = CORNER @ (column + columns, row + rows)
@@ -174,6 +179,51 @@ def test_a_part_on_the_pixels_of_the_image_is_read_unchanged(
                     expected[:, y, x] = pixels[:, y + row, x + column]
                     there[:, y, x] = valid[:, y + row, x + column]
         same(array, expected, there)
+
+
+def test_a_place_that_the_image_does_not_touch_is_masked_with_a_warning(write_tiff: WriteTiff, images: Images) -> None:
+    image = images(write_tiff("a.tif", numbers("uint8", 1, 30, 40)))
+    far = GeoContext(bounds=(0, 0, 1, 1), resolution=100_000)
+    with pytest.warns(UserWarning, match=r"place and the image 'p:i' do not touch.* in EPSG:32633") as caught:
+        array = image.ndarray("b", far)
+    assert array.mask.all()
+    assert caught[0].filename == __file__
+    both = ImageCollection([image, images(write_tiff("b.tif", numbers("uint8", 1, 2, 2), transform=FAR))])
+    assert both.stack("b").mask.all(axis=(1, 2, 3)).tolist() == [False, False]
+    assert both.mosaic("b", GeoContext(bounds=(500_000, 4_999_700, 500_400, 5_000_000), bounds_crs=UTM)).shape == (
+        1,
+        30,
+        40,
+    )
+    with pytest.warns(UserWarning, match="the images do not touch"):
+        both.stack("b", far)
+
+
+@pytest.mark.parametrize("how", [{"resolution": 1e-5}, {"geocontext": GeoContext(shape=(10**7, 10**7))}])
+def test_more_pixels_than_memory_holds_are_refused(write_tiff: WriteTiff, images: Images, how: dict[str, Any]) -> None:
+    image = images(write_tiff("a.tif", numbers("uint8", 1, 30, 40)))
+    with pytest.raises(ValueError, match=r"[\d,]{15,} pixels .* GB of memory.*larger resolution.*smaller shape"):
+        image.ndarray("b", **how)
+
+
+def test_all_bands_and_layers_count_as_pixels(
+    write_tiff: WriteTiff, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = images({write_tiff("a.tif", numbers("uint8", 2, 30, 40)): "x y"})
+    monkeypatch.setattr("stac_ingest.client.reading._memory", lambda: 4 * 30 * 40 * 2 * 2)
+    twice = ImageCollection([image, image])
+    assert twice.stack("x y").shape == (2, 2, 30, 40)
+    thrice = ImageCollection([image, image, image])
+    assert thrice.mosaic("x y").shape == (2, 30, 40)
+    assert thrice.stack("x y", flatten="acquired").shape == (1, 2, 30, 40)
+    with pytest.raises(ValueError, match=r"7,200 pixels \(layers: 3, bands: 2, rows: 30, columns: 40\)"):
+        thrice.stack("x y")
+
+
+def test_a_machine_that_does_not_tell_its_memory_refuses_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 2**28 < _memory() < 2**50
+    monkeypatch.delattr("os.sysconf")
+    assert _memory() == math.inf
 
 
 def test_bounds_between_pixels_take_in_those_they_touch(write_tiff: WriteTiff, images: Images) -> None:
@@ -238,6 +288,24 @@ def test_other_pixels_are_those_of_the_warper(write_tiff: WriteTiff, images: Ima
                     expected, valid = warped(path, how, **grid)
                     assert valid.any()
                     same(image.ndarray("x y", context, resampler=how), expected, valid)
+
+
+@pytest.mark.parametrize("kind", ["plain", "nodata", "mask"])
+@pytest.mark.parametrize("names", ["x", "y", "z", "z x", "y z"])
+def test_some_bands_of_a_file_are_warped_as_all_of_them_are(
+    write_tiff: WriteTiff, images: Images, monkeypatch: pytest.MonkeyPatch, kind: str, names: str
+) -> None:
+    pixels, mask = numbers("uint8", 3, 30, 40), np.ones((30, 40), bool)
+    mask[12:, 20:30] = False
+    options: dict[str, Any] = {"nodata": 5} if kind == "nodata" else {"mask": mask} if kind == "mask" else {}
+    image = images({write_tiff("a.tif", pixels, **options): "x y z"})
+    whole = image.ndarray("x y z", resolution=15)
+    with monkeypatch.context() as patched:
+        patched.setattr("warnings.catch_warnings", None)  # threads share what it changes
+        some = image.ndarray(names, resolution=15)
+    chosen = ["xyz".index(name) for name in names.split()]
+    same(some, whole.data[chosen], ~whole.mask[chosen])
+    assert some.max() < 120
 
 
 @pytest.mark.parametrize("corner", [(UTM, 499_990, 5_000_010), ("EPSG:3035", 4_714_490, 2_462_310)])
@@ -407,7 +475,7 @@ def test_what_is_no_band_is_refused(write_tiff: WriteTiff, images: Images) -> No
     for wrong in (None, 5, {"x"}, ["x", 1]):
         with pytest.raises(TypeError, match="names of bands"):
             image.ndarray(wrong)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="'blurred'"):
+    with pytest.raises(ValueError, match=r"ResampleAlgorithm: expected one of near, bilinear, .*, found 'blurred'"):
         image.ndarray("x", resampler="blurred")
 
 
@@ -639,15 +707,47 @@ def test_an_xarray_result_knows_its_place(write_tiff: WriteTiff, images: Images)
     array, info = images({path: "x y"}).ndarray("x y", xarray=True, raster_info=True)
     assert array.dims == ("band", "y", "x")
     assert list(array.band.values) == ["x", "y"]
-    assert array.dtype == "int16"
-    assert array.attrs["_FillValue"] == -9
-    assert array.rio.nodata == -9
     assert array.rio.crs == rasterio.crs.CRS.from_epsg(32633)
     assert array.rio.transform() == CORNER
     assert (array.x.values[0], array.y.values[-1]) == (500_005, 4_999_945)
-    np.testing.assert_array_equal(array.values, pixels)
+    np.testing.assert_array_equal(array.fillna(-9), pixels)
     assert info["size"] == [8, 6]
     assert images({path: "x y"}).ndarray("x y", xarray=True, bands_axis=-1).dims == ("y", "x", "band")
+
+
+INTEGERS = [member.numpy for member in DataType if not member.value.startswith("Float")]
+
+
+@rioxarrays_affine
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_masked_integers_in_xarray_are_what_rioxarray_makes_of_them(
+    write_tiff: WriteTiff, images: Images, tmp_path: Path, dtype: str
+) -> None:
+    import rioxarray
+
+    pixels = numbers(dtype, 2, 6, 8)
+    pixels[0, 2] = 99
+    path = write_tiff("a.tif", pixels, nodata=99)
+    image = images({path: "x y"})
+    array = image.ndarray("x y", xarray=True)
+    opened: Any = rioxarray.open_rasterio(path, masked=True)
+    with opened:
+        np.testing.assert_array_equal(array.values, opened.values)
+        assert array.dtype == opened.dtype
+        assert array.encoding["dtype"] == opened.encoding["dtype"] == dtype
+        assert array.encoding["_FillValue"] == opened.encoding["_FillValue"] == 99
+        assert "_FillValue" not in array.attrs
+        assert np.isnan(array.rio.nodata)
+    assert float(array.mean()) == pytest.approx(float(np.ma.masked_equal(pixels, 99).mean()))
+    array.rio.to_raster(tmp_path / "again.tif", dtype=dtype)
+    with rasterio.open(tmp_path / "again.tif") as again:
+        assert again.nodata == 99
+        np.testing.assert_array_equal(again.read(), pixels)
+    plain = image.ndarray("x y", xarray=True, mask_nodata=False)
+    assert (plain.dtype, plain.attrs["_FillValue"], plain.encoding) == (dtype, 99, {})
+    np.testing.assert_array_equal(plain.values, pixels)
+    whole = np.where(pixels == 99, pixels[0, 0, 0], pixels)
+    assert images(write_tiff("b.tif", whole, nodata=99)).ndarray("b", xarray=True).dtype == dtype
 
 
 def test_masked_pixels_in_xarray_are_nan_or_a_value_that_no_other_pixel_has(
@@ -658,17 +758,21 @@ def test_masked_pixels_in_xarray_are_nan_or_a_value_that_no_other_pixel_has(
     floats = numbers("float32", 1, 16, 16)
     array = images(write_tiff("f.tif", floats, mask=mask)).ndarray("b", xarray=True)
     np.testing.assert_array_equal(np.isnan(array.values[0]), ~mask)
+    assert (np.isnan(array.attrs["_FillValue"]), array.encoding) == (True, {})
     taken = np.arange(256, dtype="uint8").reshape(1, 16, 16)
     taken[taken == 77] = 78
     full = images(write_tiff("u.tif", taken, mask=mask))
-    fill = full.ndarray("b", xarray=True).attrs["_FillValue"]
-    np.testing.assert_array_equal(full.ndarray("b", xarray=True).values[0] == fill, ~mask)
+    array = full.ndarray("b", xarray=True)
+    np.testing.assert_array_equal(np.isnan(array.values[0]), ~mask)
+    stored = array.fillna(array.encoding["_FillValue"]).astype(array.encoding["dtype"])
+    np.testing.assert_array_equal(stored.values[0] == array.encoding["_FillValue"], ~mask)
     assert "_FillValue" not in full.ndarray("b", xarray=True, mask_nodata=False).attrs
     every = np.concatenate([np.arange(256), np.arange(256)]).astype("uint8").reshape(1, 32, 16)
     wide = np.ones((32, 16), bool)
     wide[0] = False
-    with pytest.raises(ValueError, match="Every value of uint8 is a valid pixel"):
-        images(write_tiff("e.tif", every, mask=wide)).ndarray("b", xarray=True)
+    array = images(write_tiff("e.tif", every, mask=wide)).ndarray("b", xarray=True)
+    np.testing.assert_array_equal(np.isnan(array.values[0]), ~wide)
+    assert (np.isnan(array.attrs["_FillValue"]), array.encoding) == (True, {})
 
 
 @rioxarrays_affine
@@ -744,9 +848,11 @@ def test_the_name_of_a_download(
     assert image.download("y", format="png", dest="other.tif") == Path("other.tif")
     with rasterio.open("other.tif") as file:
         assert file.driver == "GTiff"
-    for wrong in ({"format": "bmp"}, {"dest": "a.bmp"}, {"dest": "a"}):
-        with pytest.raises(ValueError, match=r"Unknown format '(bmp|)'. Possible values are tif, png, jpg."):
+    for wrong in ({"format": "bmp"}, {"dest": "a.bmp"}):
+        with pytest.raises(ValueError, match=r"expected one of tif, png, jpg, found 'bmp'"):
             image.download("x", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"path of a file ending in .tif, .png, .jpg, found 'a'"):
+        image.download("x", dest="a")
 
 
 @pytest.mark.parametrize(
@@ -844,38 +950,25 @@ def test_a_library_that_is_missing_is_named(
 # --- Over HTTP
 
 
-class Ranges(http.server.BaseHTTPRequestHandler):
-    """Serves the files of a folder with Range, and notes how many bytes it was asked for."""
-
-    folder: Path
-    sent: list[int]
-
-    def do_HEAD(self) -> None:
-        if not (self.folder / self.path[1:]).exists():
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str((self.folder / self.path[1:]).stat().st_size))
-        self.send_header("Accept-Ranges", "bytes")
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        path = self.folder / self.path[1:]
-        if not path.exists():
-            self.send_error(404)
-            return
-        whole = path.read_bytes()
-        first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
-        part = whole[int(first) : int(last or len(whole)) + 1]
-        self.sent.append(len(part))
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(part)))
-        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(whole)}")
-        self.end_headers()
-        self.wfile.write(part)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+@pytest.mark.parametrize(
+    "href",
+    [
+        "file:///etc/hostname",
+        "/etc/hostname",
+        "image.tif",
+        "/vsicurl/http://127.0.0.1:1/x.tif",
+        "/vsicurl?header_file=/etc/hostname&url=http://127.0.0.1:1/x.tif",
+        "zip+https://127.0.0.1:1/x.zip!a.tif",
+        "vrt://http://127.0.0.1:1/x.tif",
+        "",
+    ],
+)
+def test_an_item_does_not_choose_which_files_are_opened_here(href: str, write_tiff: WriteTiff, images: Images) -> None:
+    image = images(write_tiff("a.tif", numbers("uint8", 1, 4, 5)))
+    image.item["assets"]["a0"]["href"] = href
+    for read in (image.ndarray, image.download):
+        with pytest.raises(ClientError, match=r"expected an address that begins with http://, https://"):
+            read("b")
 
 
 @pytest.fixture

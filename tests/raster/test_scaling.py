@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rasterio.enums import Resampling
 
-from stac_ingest import DataType
+from stac_ingest import DataType, OverviewResampler, ResampleAlgorithm
+from stac_ingest.client.download import DownloadFileFormat
 from stac_ingest.client.scaling import Plan, ScalingMode, Traits, cast_to, common_type, plan, scaled, steps_of
 from stac_ingest.models.bands import Band, ClassBand, GenericBand, MaskBand, ProcessingStep, SpectralBand
+from stac_ingest.models.enums import Choice
 
 RANGES: dict[str, Any] = {"data_range": (0, 10000), "display_range": (0, 4000), "physical_range": (0, 1)}
 RED, GREEN, BLUE = (SpectralBand(name=name, **RANGES) for name in ("red", "green", "blue"))
@@ -99,12 +102,36 @@ def test_a_request_comes_to_numbers_and_a_type(
         ([(0, True), None, None, None], None, "expected numbers"),
         ([(5, 5), None, None, None], None, "its range is a single value"),
         (7, None, "Invalid scaling value 7"),
-        (None, "uint16", "Invalid data_type value 'uint16'; expected one of Byte, Int8"),
+        (None, "bool", "DataType: expected one of Byte, Int8, .*, found 'bool'"),
     ],
 )
 def test_a_request_that_cannot_be_is_refused(scaling: object, data_type: str | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         planned(scaling, data_type)
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ("near", ResampleAlgorithm.NEAR),
+        ("nearest", ResampleAlgorithm.NEAR),
+        ("Cubic_Spline", ResampleAlgorithm.CUBICSPLINE),
+        ("CUBICSPLINE", OverviewResampler.CUBICSPLINE),
+        ("NEAR", OverviewResampler.NEAREST),
+        (Resampling.nearest, ResampleAlgorithm.NEAR),
+        (Resampling.nearest, OverviewResampler.NEAREST),
+        ("uint16", DataType.UINT16),
+        (np.dtype("uint8"), DataType.BYTE),
+        (np.float32, DataType.FLOAT32),
+        ("Display", ScalingMode.DISPLAY),
+        ("jpeg", DownloadFileFormat.JPG),
+        ("TIFF", DownloadFileFormat.TIF),
+    ],
+)
+def test_a_choice_has_the_names_of_numpy_and_rasterio_too(given: Any, chosen: Choice) -> None:
+    assert type(chosen)(given) is chosen
+    with pytest.raises(ValueError, match=rf"{type(chosen).__name__}: expected one of .*{chosen}.*, found 'auld'"):
+        type(chosen)("auld")
 
 
 def test_a_type_that_shares_leave_open_has_to_be_named() -> None:

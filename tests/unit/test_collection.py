@@ -11,7 +11,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from stac_ingest import Image, Product, SpectralBand
+from stac_ingest import Image, MaskBand, Product, SpectralBand
 from stac_ingest import properties as p
 from stac_ingest.client.collection import BandCollection, Collection, ProductCollection
 from stac_ingest.client.connection import Client
@@ -158,6 +158,20 @@ def test_filtering_keeps_the_kind_and_what_the_collection_knows(client: Client) 
     assert [image.name for image in some.filter(p.cloud_fraction < 0.2)] == ["i0", "i3"]
     assert [image.name for image in some.filter((p.cloud_fraction < 0.2) & (p.name != "i0"))] == ["i3"]
     assert len(some) == 4
+
+
+def test_what_a_class_of_bands_has_not_is_missing_as_in_a_search(client: Client) -> None:
+    red = SpectralBand(client, product_id="p", name="red", wavelength_nm_center=665)
+    bands = BandCollection([red, MaskBand(client, product_id="p", name="cloud")])
+    assert bands.filter(p.wavelength_nm_center < 700) == [red]
+    assert bands.filter(~(p.wavelength_nm_center < 600)) == [red]
+    assert bands.filter(p.wavelength_nm_center.isnull) == bands[1:]
+    assert bands[::-1].sorted("wavelength_nm_center") == bands
+    assert [key for key, _ in bands.groupby("wavelength_nm_center")] == [665, None]
+    with pytest.raises(AttributeError, match=r"has no attribute wavelength.*is it wavelength_nm"):
+        bands.sorted("wavelength")
+    with pytest.raises(AttributeError, match="MaskBand has no attribute wavelength_nm that can be searched for"):
+        bands[1:].filter(p.wavelength_nm < 700)
 
 
 def test_mapping_gives_a_collection() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -241,14 +243,14 @@ def test_versions_and_existence() -> None:
     with connected(Unsteady()) as client:
         assert client.fetch("/x").etag == '"v2"'
         assert client.write("PUT", "/x", {}).etag == '"v2"'
-        assert client.exists("/x")
+        assert client.exists("x")
     with connected(lambda request: httpx2.Response(404 if request.method == "HEAD" else 500)) as client:
-        assert not client.exists("/x")
+        assert not client.exists("x")
 
 
 def test_paths_are_encoded() -> None:
     assert path("collections", "usda:naip", "items", "a.b-c_d") == "/collections/usda:naip/items/a.b-c_d"
-    assert path("a/b", "ü ?#%", "..") == "/a%2Fb/%C3%BC%20%3F%23%25/.."
+    assert path("a/b", "ü ?#%", "..x") == "/a%2Fb/%C3%BC%20%3F%23%25/..x"
 
 
 def test_the_environment_names_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,3 +267,66 @@ def test_the_environment_names_the_service(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("STAC_INGEST_URL", "https://other.invalid")
     assert default_client() is not first
     assert default_client().url == "https://other.invalid"
+
+
+def test_a_client_travels_to_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAC_INGEST_API_KEY", "elsewhere")
+    with Client("http://service.invalid", api_key="secret", retries=1) as client:
+        product = stac_ingest.Product(client, id="p", name="P")
+        for other in (pickle.loads(pickle.dumps(product)), copy.deepcopy(product)):
+            assert other == product
+            assert (other._client.url, other._client.retries) == ("http://service.invalid", 1)
+            assert other._client._http.headers["authorization"] == "Bearer elsewhere"
+        assert b"secret" not in pickle.dumps(product)
+    assert "secret" not in repr(client)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_no_answer(status: int) -> None:
+    moved = httpx2.Response(status, headers={"Location": "https://service.invalid/"})
+    asks: list[Callable[[Client], Any]] = [
+        lambda client: client.exists("x"),
+        lambda client: client.get("/x"),
+        lambda client: client.write("DELETE", "/x"),
+    ]
+    with connected(lambda _: moved) as client:
+        for ask in asks:
+            with pytest.raises(errors.ClientError, match=r"leads to 'https://service.invalid/'.*STAC_INGEST_URL"):
+                ask(client)
+
+
+def test_an_answer_that_is_no_json() -> None:
+    with (
+        connected(lambda _: httpx2.Response(200, content=b"<html>Welcome</html>")) as client,
+        pytest.raises(errors.ClientError, match=r"not answered with JSON.*Welcome"),
+    ):
+        client.get("/x")
+
+
+@pytest.mark.parametrize("nowhere", ["", ".", ".."])
+def test_ids_that_lead_elsewhere_name_nothing(nowhere: str) -> None:
+    with connected(lambda _: httpx2.Response(200, json={"id": "the landing page"})) as client:
+        assert stac_ingest.Product.get(nowhere, client) is None
+        assert not stac_ingest.Product.exists(nowhere, client)
+        assert stac_ingest.Image.get(f"p:{nowhere}", client) is None
+        assert not stac_ingest.Image.exists(f"p:{nowhere}", client)
+        assert stac_ingest.ImageUpload.get(nowhere, client) is None
+        assert not stac_ingest.Product.delete(nowhere, client)
+
+
+@pytest.mark.parametrize("url", ["http://service.invalid:port", "ftp://service.invalid"])
+def test_addresses_that_cannot_be_asked(url: str) -> None:
+    with Client(url) as client, pytest.raises(errors.ClientError, match="STAC_INGEST_URL"):
+        client.get("/x")
+
+
+def test_blanks_around_a_key_do_no_harm() -> None:
+    seen: list[httpx2.Request] = []
+
+    def take(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, json={})
+
+    with connected(take, api_key=" secret\n") as client:
+        client.get("/x")
+    assert seen[0].headers["authorization"] == "Bearer secret"

@@ -201,6 +201,12 @@ def test_trees_that_are_no_condition(tree: Any, reason: str) -> None:
     assert str(caught.value).startswith("The filter is not valid CQL2: ")
 
 
+def test_a_number_of_thousands_of_digits() -> None:
+    with pytest.raises(RequestError) as caught:
+        parse(f'{{"op": "=", "args": [{{"property": "gsd"}}, {"1" * 5000}]}}', "cql2-json")
+    assert (caught.value.status, caught.value.code) == (400, "INVALID_FILTER")
+
+
 def nested(depth: int) -> Any:
     tree: Any = True
     for _ in range(depth):

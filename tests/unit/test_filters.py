@@ -333,6 +333,8 @@ def test_nothing_that_python_would_get_wrong_goes_unnoticed(misuse: Callable[[An
 def test_the_refusal_says_what_to_write() -> None:
     with pytest.raises(TypeError, match=r"with &, \| and ~, .* 1 <= p.x < 2"):
         bool(p.gsd > 1)
+    with pytest.raises(TypeError, match=r"or \(p.x >= 1\) & \(p.x < 2\) in an assert of pytest"):
+        assert 1 <= p.gsd < 2
 
 
 # --- Values -----------------------------------------------------------------------------------------------------------

@@ -281,7 +281,7 @@ def test_bands_that_are_none() -> None:
         {"name": "b"},
         {"name": "b", "type": "colour"},
         {"name": "b", "type": "generic", "wavelength_nm_min": 5},
-        {"name": "b", "type": "spectral", "data_type": "uint16"},
+        {"name": "b", "type": "spectral", "data_type": "uint17"},
         {"name": "b", "type": "class", "colormap": [[0, 0, 0, 256]]},
         {"name": "b", "type": "class", "colormap_name": "rainbow"},
         {"name": "b", "type": "generic", "band_index": -1},
@@ -547,3 +547,17 @@ def test_several_geometries_become_one() -> None:
 def test_geometries_lie_on_the_earth(position: list[float]) -> None:
     assert "degrees" in refused({"geometry": {"type": "Point", "coordinates": position}})
     assert image(geometry={"type": "Point", "coordinates": [180, -90]})
+
+
+@pytest.mark.parametrize("nodata", [math.nan, math.inf, 0.5])
+def test_nodata_is_a_value_that_a_pixel_can_have(nodata: float) -> None:
+    with pytest.raises(AttributeValidationError, match="whole number as nodata"):
+        SpectralBand.check({"name": "b", "data_type": "UInt16", "nodata": nodata})
+    assert SpectralBand.check({"name": "b", "data_type": "Float32", "nodata": nodata}).nodata is not None
+    assert SpectralBand.check({"name": "b", "nodata": nodata}).nodata is not None
+
+
+def test_what_was_expected_is_said_with_an_example() -> None:
+    assert "such as 2024-05-01T10:00:00Z" in refused({"acquired": "May 1st"})
+    with pytest.raises(AttributeValidationError, match="such as '10m' or '10 degrees'"):
+        SpectralBand.check({"name": "b", "resolution": 10})

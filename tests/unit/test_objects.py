@@ -72,11 +72,11 @@ def test_two_objects_share_no_list(client: Client) -> None:
 
 
 def test_immutable_attributes(product: Product) -> None:
-    with pytest.raises(AttributeValidationError, match="Can't set 'id' item because it is a immutable attribute"):
+    with pytest.raises(AttributeValidationError, match="Can't set 'id' item because it is an immutable attribute"):
         product.id = "q"
     image = Image(product=product, name="i")
     for name in ("name", "product_id"):
-        with pytest.raises(AttributeValidationError, match=f"Can't set '{name}' item because it is a immutable"):
+        with pytest.raises(AttributeValidationError, match=f"Can't set '{name}' item because it is an immutable"):
             setattr(image, name, "other")
     band = SpectralBand(product=product, name="b")
     with pytest.raises(AttributeValidationError, match="immutable"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import tarfile
 import tempfile
 import warnings
 import zipfile
@@ -15,6 +17,7 @@ import pytest
 from stac_ingest.client import payload as payload_module
 from stac_ingest.client.layers import Layers, layers_of
 from stac_ingest.client.payload import CHUNK, Payload
+from stac_ingest.errors import ClientError
 from stac_ingest.models.bands import Layout
 from stac_ingest.models.enums import UploadFileKind
 
@@ -125,7 +128,7 @@ def test_several_arrays_keep_their_order() -> None:
         (5, "must be an instance of ndarray"),
         (None, "must be an instance of ndarray"),
         ([BASE[0], [[1, 2]]], "index 1 is not an ndarray"),
-        ("text", "must be an instance of ndarray"),
+        ("text", "must be an instance of ndarray.*upload takes files"),
         (np.float64(5), "found 0 dimensions"),
         (np.ndarray, "must be an instance of ndarray"),
     ],
@@ -185,7 +188,7 @@ def test_pixels_of_the_nodata_value_are_sent_as_masked(nodata: float, dtype: str
         pixels[:2, 5] = np.nan
     layers = Layers(planes=list(pixels), shape=pixels.shape, nodata=[nodata, None, nodata])
     sent = payload_module.payloads_of_arrays([layers])
-    expected = np.isnan(pixels) if np.isnan(nodata) else pixels == nodata
+    expected = (pixels == nodata) | np.isnan(pixels)
     expected[1] = False
     assert len(sent) == 1 + expected.any()
     assert content(sent[0]) == as_numpy_saves(pixels)
@@ -296,6 +299,91 @@ def test_names_of_streams_lose_their_folders(tmp_path: Path) -> None:
         assert (payload.file.name, content(payload)) == ("image.jpg", HELD)
 
 
+def test_a_stream_is_never_taken_for_the_file_that_is_called_like_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    member = Path("image.tif")
+    member.write_bytes(HELD)
+    with zipfile.ZipFile("images.zip", "w") as zipped, tarfile.open("images.tar", "w") as tarred:
+        zipped.write(member)
+        tarred.add(member)
+    with gzip.open("image.tif.gz", "wb") as compressed:
+        compressed.write(HELD)
+    member.write_bytes(b"another")
+    with (
+        zipfile.ZipFile("images.zip") as zipped,
+        zipped.open("image.tif") as unzipped,
+        tarfile.open("images.tar") as tarred,
+        gzip.open("image.tif.gz") as decompressed,
+        gzip.open("image.tif.gz") as inner,
+        io.BufferedReader(inner) as buffered,
+    ):
+        for stream in (unzipped, tarred.extractfile("image.tif"), decompressed, buffered):
+            with payload_module.payloads_of_files(stream) as (payload,):
+                assert (payload.size, content(payload)) == (len(HELD), HELD)
+
+
+def test_what_a_class_of_its_own_reads_is_sent(tmp_path: Path) -> None:
+    class Inverted(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return bytes(255 - byte for byte in super().read(size))
+
+    (tmp_path / "a.tif").write_bytes(b"\x00\x01")
+    with Inverted(tmp_path / "a.tif") as stream, payload_module.payloads_of_files(stream) as (payload,):
+        assert (payload.file.name, content(payload)) == ("file_0", b"\xff\xfe")
+
+
+def test_a_closed_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(HELD)
+    with (tmp_path / "a.tif").open("rb") as stream:
+        pass
+    with pytest.raises(ValueError, match="closed file"):
+        payloads_of_files(stream)
+
+
+def test_a_file_that_lies_elsewhere_now_is_sent_as_it_was_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(HELD)
+    with path.open("rb") as stream:
+        path.rename(tmp_path / "b.tif")
+        for _ in range(2):
+            with payload_module.payloads_of_files(stream) as (payload,):
+                assert (payload.file.name, content(payload)) == ("a.tif", HELD)
+            path.write_bytes(b"another")
+
+
+@pytest.mark.parametrize(("before", "after"), [(10, 0), (10, 9), (10, 11), (CHUNK, 3 * CHUNK), (3 * CHUNK, CHUNK)])
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_file_whose_size_changes_while_it_is_sent_is_named(
+    tmp_path: Path, before: int, after: int, opened: bool
+) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(bytes(before))
+    with path.open("rb") as stream:
+        (payload,) = payloads_of_files(stream if opened else path)
+        assert len(content(payload)) == before
+        path.write_bytes(bytes(after))
+        sent: list[int] = []
+        with pytest.raises(ClientError, match=r"'a\.tif' to have \d+ bytes.*upload it again") as caught:
+            sent.extend(map(len, payload.chunks()))
+        assert caught.value.code == "SIZE_MISMATCH"
+        assert sum(sent) <= before
+
+
+class Holder:
+    """An array of some other library, which tells NumPy what it masks."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.ma.MaskedArray(BASE[0], BASE[0] % 7 == 0)
+
+
+def test_the_mask_of_what_is_like_an_array_is_sent_too() -> None:
+    array, sent_mask = payloads_of_arrays(Holder())
+    assert content(array) == as_numpy_saves(BASE[0])
+    assert content(sent_mask) == as_numpy_saves(BASE[0] % 7 == 0)
+
+
 def test_a_spool_is_gone_when_the_upload_is_over() -> None:
     with payload_module.payloads_of_files(Once(HELD)) as (payload,):
         assert content(payload) == HELD
@@ -322,6 +410,15 @@ def test_a_name_with_signs_of_patterns(tmp_path: Path) -> None:
     assert names(payloads_of_files(tmp_path / "a[1].jpg")) == ["a[1].jpg", "a[1].jgw"]
 
 
+class Dataset(Foreign):
+    """What rasterio.open returns, which reads pixels and no bytes."""
+
+    block_shapes = ((512, 512),)
+
+    def __init__(self) -> None:
+        super().__init__(b"")
+
+
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
@@ -333,6 +430,8 @@ def test_a_name_with_signs_of_patterns(tmp_path: Path) -> None:
         (BASE, "upload_ndarray takes arrays"),
         (io.StringIO("text"), "expected bytes, found the text stream"),
         (Path(), "expected a file, found '.'"),
+        ("https://example.com/a.tif", "found the address 'https://example.com/a.tif'; download it first"),
+        (Dataset(), "found the dataset .*; upload its path"),
     ],
     ids=lambda value: repr(value)[:20],
 )

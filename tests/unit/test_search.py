@@ -7,9 +7,19 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
-from stac_ingest import Band, BandType, DataType, ImageUploadStatus, MaskBand, Resolution
+from stac_ingest import (
+    AggregateDateField,
+    Band,
+    BandType,
+    DataType,
+    ImageUploadStatus,
+    Interval,
+    MaskBand,
+    Resolution,
+)
 from stac_ingest import properties as p
 from stac_ingest.client.connection import Client
 from stac_ingest.client.search import (
@@ -114,7 +124,8 @@ WRONG: list[Wrong] = [
     (IMAGE, lambda: p.extra_properties == 5, TypeError, r"p.extra_properties\['quality'\]"),
     (IMAGE, lambda: p.bits_per_pixel == 5, TypeError, "bits_per_pixel cannot be compared"),
     (IMAGE, lambda: (p.tags == "x") & ~(p.clouds == 1), AttributeError, "no attribute clouds"),
-    (BAND, lambda: p.data_type == "byte", AttributeValidationError, "data_type: Input should be 'Byte'"),
+    (BAND, lambda: p.data_type == "bool", AttributeValidationError, "data_type: Input should be 'Byte'"),
+    (BAND, lambda: p.data_type == "uint8", AttributeValidationError, "data_type: expected 'Byte', found 'uint8'"),
     (BAND, lambda: p.type == "infrared", AttributeValidationError, "type: Input should be"),
     (BAND, lambda: p.is_alpha == "yes", AttributeValidationError, "is_alpha: expected True or False"),
     (BAND, lambda: p.resolution < "fine", AttributeValidationError, "resolution: expected a resolution such as 10m"),
@@ -204,6 +215,18 @@ def test_limits_and_geometries_that_cannot_be(client: Client) -> None:
     for geometry in (None, 5, {"type": "Pint", "coordinates": [1, 2]}, {"type": "Point", "coordinates": [200, 0]}):
         with pytest.raises(AttributeValidationError, match="intersects: "):
             search.intersects(geometry)
+    for bounds in ((10, 45, 11, 46), np.array([10, 45, 11, 46])):
+        with pytest.raises(AttributeValidationError, match=r"intersects: expected GeoJSON.*GeoContext\(bounds=\(min x"):
+            search.intersects(bounds)
+
+
+def test_intervals_and_dates_of_a_summary_that_there_are_not(client: Client) -> None:
+    search = ImageSearch(client)
+    with pytest.raises(ValueError, match=r"Interval: expected one of year, quarter, .*, found 'decade'"):
+        search.summary_interval(interval="decade")
+    with pytest.raises(ValueError, match=r"AggregateDateField: expected one of acquired, .*, found 'bought'"):
+        search.summary_interval("bought")
+    assert (Interval("Month"), AggregateDateField("ACQUIRED")) == (Interval.MONTH, AggregateDateField.ACQUIRED)
 
 
 def test_a_band_search_is_of_a_class(client: Client) -> None:

@@ -607,3 +607,18 @@ def test_what_no_attribute_can_hold_is_left_out_with_a_warning() -> None:
     with pytest.warns(UserWarning, match="cloud_fraction.*azimuth_angle.*left out"):
         image = image_from_item(item)
     assert (image.cloud_fraction, image.azimuth_angle, image.satellite_id) == (None, None, "sentinel-2a")
+
+
+def test_what_bands_are_comes_back() -> None:
+    bands = [
+        SpectralBand(name="red", description="Red light", vendor_order=3, vendor_band_name="B4", physical_range=(0, 1),
+                     physical_range_unit="1", tags=["visible"], extra_properties={"a": None}, display_range=(0, 3000)),
+        MicrowaveBand(name="vv", physical_range_unit="dB", file_index=1),
+        MaskBand(name="alpha", is_alpha=True, file_index=2),
+        ClassBand(name="cover", class_labels=["water", None], colormap_name="viridis", file_index=3),
+        GenericBand(name="height", physical_range=(0, 9000), physical_range_unit="m", file_index=4),
+    ]  # fmt: skip
+    collection = json.loads(json.dumps(collection_from_product(Product(id="p"), bands)))
+    assert list(bands_from_collection(collection)) == bands
+    red, height = collection["item_assets"]["red"]["bands"][0], collection["item_assets"]["height"]["bands"][0]
+    assert (red["description"], red["unit"], height["unit"]) == ("Red light", "1", "m")

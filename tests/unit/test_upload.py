@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +14,10 @@ import httpx2
 import pytest
 
 from stac_ingest.client.connection import Client
+from stac_ingest.client.deletion import DeletionTaskStatus
 from stac_ingest.client.payload import payloads_of_files
-from stac_ingest.client.upload import ImageUpload, ImageUploadCollection, transfer
+from stac_ingest.client.reading import together
+from stac_ingest.client.upload import ImageUpload, ImageUploadCollection, transfer, upload_images
 from stac_ingest.errors import ClientError, NotFoundError, UploadFailedError
 from stac_ingest.models.enums import ImageUploadStatus
 from stac_ingest.models.image import Image
@@ -144,8 +147,29 @@ def test_what_is_shown_of_an_upload(service: MadeUp) -> None:
     assert "<td>Waiting for a worker.</td>" in running._repr_html_()
     both = ImageUploadCollection([running, failed])
     assert "1 running, 1 failure" in repr(both)
-    assert "<td>failure</td>" in both._repr_html_()
+    assert repr(both).splitlines()[1:3] == ["  p:q:a: running", "  p:q:a: failure, EMPTY_FILE"]
+    assert "<td>failure</td><td>EMPTY_FILE: a &lt;file&gt; of 0 bytes</td>" in both._repr_html_()
     assert both[:1].counts == {ImageUploadStatus.RUNNING: 1}
+
+
+def test_the_bar_of_notebooks_is_imported_only_to_be_shown(service: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a notebook without ipywidgets the import of tqdm.auto warns."""
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with service.client() as client:
+        uploads = ImageUploadCollection([service.add(client, status="success")])
+        deletion = DeletionTaskStatus(client, "p:q", None)
+        deletion.wait_for_completion()
+        uploads.wait_for_completion(progress=False)
+        assert list(upload_images([], progress=False)) == []
+        assert list(together(str, [1, 2], progress=None)) == ["1", "2"]
+        for shown in (
+            lambda: uploads.wait_for_completion(),
+            lambda: upload_images([]),
+            lambda: deletion.wait_for_completion(progress=True),
+            lambda: list(together(str, [1, 2], progress=True)),
+        ):
+            with pytest.raises(ImportError, match=r"tqdm\.auto"):
+                shown()
 
 
 @pytest.mark.parametrize("status", ImageUploadStatus)
