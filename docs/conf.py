@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 from sphinx.util.typing import stringify_annotation
 
 from stac_ingest.client.objects import Attribute
-from stac_ingest.client.search import Search
+from stac_ingest.client.searching.searches import Search
 from stac_ingest.filters import Property
 from stac_ingest.models.values import Value
 

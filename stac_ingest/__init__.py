@@ -11,15 +11,15 @@ from stac_ingest.client.band import Band, ClassBand, GenericBand, MaskBand, Micr
 from stac_ingest.client.collection import BandCollection, Collection, ProductCollection
 from stac_ingest.client.connection import Client
 from stac_ingest.client.deletion import DeletionTaskStatus
-from stac_ingest.client.download import DownloadFileFormat
-from stac_ingest.client.geocontext import GeoContext
 from stac_ingest.client.image import Image
 from stac_ingest.client.image_collection import ImageCollection
 from stac_ingest.client.product import Product
-from stac_ingest.client.scaling import ScalingMode
-from stac_ingest.client.search import BandSearch, ImageSearch, ImageUploadSearch, ProductSearch, Search
-from stac_ingest.client.summary import ImageSummaryResult
-from stac_ingest.client.upload import ImageUpload, ImageUploadCollection, upload_images
+from stac_ingest.client.reading.download import DownloadFileFormat
+from stac_ingest.client.reading.geocontext import GeoContext
+from stac_ingest.client.reading.scaling import ScalingMode
+from stac_ingest.client.searching.searches import BandSearch, ImageSearch, ImageUploadSearch, ProductSearch, Search
+from stac_ingest.client.searching.summary import ImageSummaryResult
+from stac_ingest.client.uploading.uploads import ImageUpload, ImageUploadCollection, upload_images
 from stac_ingest.errors import (
     AttributeValidationError,
     BadRequestError,

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import procrastinate
 import psycopg
@@ -27,7 +27,7 @@ from stac_ingest.models.deletion import Deletion
 from stac_ingest.models.enums import TaskState
 from stac_ingest.stac import bands_from_collection, collection_from_product, product_from_collection
 from stac_ingest.storage import STAGING, Store
-from stac_ingest.uploads import Uploads
+from stac_ingest.uploads import Uploads, is_uuid
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Deletions:
     async def get(self, deletion: str) -> Deletion:
         """Return a deletion; raises RequestError 404 `DELETION_NOT_FOUND`."""
         row = None
-        if _is_uuid(deletion):
+        if is_uuid(deletion):
             async with self.pool.connection() as connection:
                 row = await (await connection.execute(queries()["get_deletion"], {"id": deletion})).fetchone()
         if row is None:
@@ -208,14 +208,6 @@ class Deletions:
                 await task.defer_async(deletion_id=deletion)
         except AlreadyEnqueued:
             return
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _deletion(row: dict[str, Any]) -> Deletion:

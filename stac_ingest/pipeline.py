@@ -17,9 +17,9 @@ from stac_ingest.converter import Report, convert
 from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
 from stac_ingest.models.bands import Band, Layout
 from stac_ingest.models.enums import ImageUploadEventSeverity, ImageUploadEventType, UploadFileKind
-from stac_ingest.models.image import Image
+from stac_ingest.models.image import Georeference, Image
 from stac_ingest.models.product import Product
-from stac_ingest.models.raster import Conversion, ConversionJob, Georeference, Limits, SourceFile
+from stac_ingest.models.raster import Conversion, ConversionJob, Limits, SourceFile
 from stac_ingest.models.upload import Upload
 from stac_ingest.stac import Json, bands_from_collection, product_from_collection
 from stac_ingest.stac.conversions import item_from_conversion

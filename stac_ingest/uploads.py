@@ -227,7 +227,7 @@ class Uploads:
             "collection": collection,
             "item": item,
             "status": status,
-            "ids": None if ids is None else [UUID(upload) for upload in ids if _is_uuid(upload)],
+            "ids": None if ids is None else [UUID(upload) for upload in ids if is_uuid(upload)],
             "before": before and before[0],
             "before_id": before and before[1],
             "limit": limit + 1,
@@ -343,7 +343,7 @@ class Uploads:
 
     async def _found(self, connection: Connection, query: str, upload: str) -> dict[str, Any]:
         row = None
-        if _is_uuid(upload):
+        if is_uuid(upload):
             row = await (await connection.execute(queries()[query], {"id": upload})).fetchone()
         if row is None:
             raise RequestError(404, "UPLOAD_NOT_FOUND", f"There is no upload {upload!r}.")
@@ -398,7 +398,8 @@ def _require_transferring(status: str, upload: str) -> None:
         )
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
+    """Return whether a text is a UUID as we write it; other spellings would name other objects in the store."""
     try:
         return str(UUID(text)) == text
     except ValueError:

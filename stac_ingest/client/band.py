@@ -15,7 +15,7 @@ from stac_ingest.models.enums import BandType, Colormap, DataType, DocumentState
 from stac_ingest.models.values import Resolution, make_valid_name
 
 if TYPE_CHECKING:
-    from stac_ingest.client.search import BandSearch
+    from stac_ingest.client.searching.searches import BandSearch
 
 Range = tuple[float, float]
 
@@ -109,7 +109,7 @@ class Band(CatalogObject[values.Band]):
     @classmethod
     def search(cls, client: Client | None = None) -> BandSearch:
         """Return the search for bands of this class; filter it, then iterate."""
-        from stac_ingest.client.search import BandSearch
+        from stac_ingest.client.searching.searches import BandSearch
 
         return BandSearch(client or default_client(), kind=cls)
 

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Self
 from stac_ingest import stac
 from stac_ingest.client.band import owner_id, split_id
 from stac_ingest.client.connection import Answer, Client, default_client, path
-from stac_ingest.client.download import DownloadFileFormat, file_of, save
-from stac_ingest.client.geocontext import GeoContext, adjusted, covered_share
-from stac_ingest.client.georeference import combined, georeference_of, require_whole
-from stac_ingest.client.layers import layers_of, place_of
 from stac_ingest.client.objects import Attribute, CatalogObject, Rows, require_known
-from stac_ingest.client.payload import payloads_of_arrays, payloads_of_files
-from stac_ingest.client.pixels import Pixels, require_axis, with_bands_at
 from stac_ingest.client.product import Product, require_unchanged
-from stac_ingest.client.reading import Reading, Request
-from stac_ingest.client.upload import ImageUpload, transfer
+from stac_ingest.client.reading.download import DownloadFileFormat, file_of, save
+from stac_ingest.client.reading.geocontext import GeoContext, adjusted, covered_share
+from stac_ingest.client.reading.pixels import Pixels, require_axis, with_bands_at
+from stac_ingest.client.reading.plan import Reading, Request
+from stac_ingest.client.uploading.georeference import combined, georeference_of, require_whole
+from stac_ingest.client.uploading.layers import layers_of, place_of
+from stac_ingest.client.uploading.payload import payloads_of_arrays, payloads_of_files
+from stac_ingest.client.uploading.uploads import ImageUpload, transfer
 from stac_ingest.errors import NotFoundError
 from stac_ingest.models.bands import Layout
 from stac_ingest.models.enums import (
@@ -34,13 +34,12 @@ from stac_ingest.models.enums import (
     ResampleAlgorithm,
     StorageState,
 )
-from stac_ingest.models.image import File, Geotransform
+from stac_ingest.models.image import File, Georeference, Geotransform
 from stac_ingest.models.image import Image as ImageValue
-from stac_ingest.models.raster import Georeference
 from stac_ingest.models.upload import ImageUploadOptions
 
 if TYPE_CHECKING:
-    from stac_ingest.client.search import ImageSearch, ImageUploadSearch
+    from stac_ingest.client.searching.searches import ImageSearch, ImageUploadSearch
 
 IDS_AT_ONCE = 100
 
@@ -170,7 +169,7 @@ class Image(CatalogObject[ImageValue]):
     @classmethod
     def search(cls, client: Client | None = None) -> ImageSearch:
         """Return the search for images of any product; filter it, then iterate."""
-        from stac_ingest.client.search import ImageSearch
+        from stac_ingest.client.searching.searches import ImageSearch
 
         return ImageSearch(client or default_client())
 
@@ -233,7 +232,7 @@ class Image(CatalogObject[ImageValue]):
 
     def image_uploads(self) -> ImageUploadSearch:
         """Return the search for this image's uploads; they come newest first."""
-        from stac_ingest.client.search import ImageUploadSearch
+        from stac_ingest.client.searching.searches import ImageUploadSearch
 
         return ImageUploadSearch(self._client, self.product_id, self.id)
 

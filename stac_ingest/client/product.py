@@ -19,7 +19,7 @@ from stac_ingest.models.values import Resolution
 if TYPE_CHECKING:
     from stac_ingest.client.band import Band
     from stac_ingest.client.image import Image
-    from stac_ingest.client.search import BandSearch, ImageSearch, ImageUploadSearch, ProductSearch
+    from stac_ingest.client.searching.searches import BandSearch, ImageSearch, ImageUploadSearch, ProductSearch
 
 MAX_TURNS = 50
 """How often a Collection that others write at the same time is read and written anew."""
@@ -87,7 +87,7 @@ class Product(CatalogObject[ProductValue]):
     @classmethod
     def search(cls, client: Client | None = None) -> ProductSearch:
         """Return the search for products; filter it, then iterate."""
-        from stac_ingest.client.search import ProductSearch
+        from stac_ingest.client.searching.searches import ProductSearch
 
         return ProductSearch(client or default_client())
 
@@ -148,19 +148,19 @@ class Product(CatalogObject[ProductValue]):
 
     def bands(self) -> BandSearch:
         """Return the search for this product's bands; they come by their `sort_order`."""
-        from stac_ingest.client.search import BandSearch
+        from stac_ingest.client.searching.searches import BandSearch
 
         return BandSearch(self._client, self.id)
 
     def images(self) -> ImageSearch:
         """Return the search for this product's images; filter it, then iterate."""
-        from stac_ingest.client.search import ImageSearch
+        from stac_ingest.client.searching.searches import ImageSearch
 
         return ImageSearch(self._client, (self.id,))
 
     def image_uploads(self) -> ImageUploadSearch:
         """Return the search for this product's uploads; they come newest first."""
-        from stac_ingest.client.search import ImageUploadSearch
+        from stac_ingest.client.searching.searches import ImageUploadSearch
 
         return ImageUploadSearch(self._client, self.id)
 

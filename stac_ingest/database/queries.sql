@@ -121,9 +121,6 @@ SELECT pgstac.get_item(%(item)s, %(collection)s) AS content;
 -- item_exists --
 SELECT EXISTS (SELECT FROM pgstac.items WHERE collection = %(collection)s AND id = %(item)s) AS found;
 
--- create_item --
-SELECT pgstac.create_item(%(item)s);
-
 -- upsert_items --
 SELECT pgstac.upsert_items(%(items)s);
 

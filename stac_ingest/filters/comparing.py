@@ -9,12 +9,12 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from stac_ingest.errors import AttributeValidationError
 from stac_ingest.models.values import AnyResolution, Resolution, Timestamp, whole_date
 
-_MOMENT: TypeAdapter[datetime] = TypeAdapter(Timestamp)
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Timestamp, config=ConfigDict(defer_build=True))
 _RESOLUTION: TypeAdapter[Resolution] = TypeAdapter(AnyResolution)
 
 

@@ -75,6 +75,14 @@ def _is_finite(value: object) -> bool:
 Geometry = Annotated[dict[str, Any], BeforeValidator(_plain_geometry), AfterValidator(_check_geometry)]
 
 
+class Georeference(Value):
+    """Where pixels lie, as given with the image; what is unset is taken from the file."""
+
+    cs_code: str | None = None
+    projection: str | None = None
+    geotrans: Geotransform | None = None
+
+
 def _as_multihash(digest: object) -> object:
     """Return the multihash of a bare MD5 or SHA-256; anything else as it is."""
     if not isinstance(digest, str):

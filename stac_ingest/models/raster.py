@@ -7,7 +7,7 @@ from typing import Any
 
 from stac_ingest.models.bands import Layout
 from stac_ingest.models.enums import OverviewResampler, UploadFileKind
-from stac_ingest.models.image import Geotransform
+from stac_ingest.models.image import Georeference
 from stac_ingest.models.values import Nodata, Value
 
 
@@ -17,14 +17,6 @@ class SourceFile(Value):
     path: Path
     name: str
     kind: UploadFileKind
-
-
-class Georeference(Value):
-    """Where pixels lie, as given with the image; what is unset is taken from the file."""
-
-    cs_code: str | None = None
-    projection: str | None = None
-    geotrans: Geotransform | None = None
 
 
 class Limits(Value):

@@ -23,7 +23,8 @@ from rasterio.windows import Window
 
 from stac_ingest.errors import UploadError
 from stac_ingest.models.enums import DataType, UploadFileKind
-from stac_ingest.models.raster import Georeference, Limits, SourceFile
+from stac_ingest.models.image import Georeference
+from stac_ingest.models.raster import Limits, SourceFile
 from stac_ingest.raster.sniff import HEAD_BYTES, driver_for
 
 Pixels = NDArray[Any]

@@ -18,8 +18,8 @@ from rasterio.merge import merge
 
 from stac_ingest import Image, Product, SpectralBand
 from stac_ingest.client.connection import Client
-from stac_ingest.client.geocontext import GeoContext
 from stac_ingest.client.image_collection import ImageCollection
+from stac_ingest.client.reading.geocontext import GeoContext
 from stac_ingest.models.bands import GenericBand, MaskBand
 from tests.conftest import Service
 from tests.raster.images import Images

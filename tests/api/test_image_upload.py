@@ -30,7 +30,7 @@ from stac_ingest import (
     StorageState,
 )
 from stac_ingest.client.connection import Client
-from stac_ingest.client.upload import ImageUploadCollection
+from stac_ingest.client.uploading.uploads import ImageUploadCollection
 from stac_ingest.errors import ClientError, ServerError, UploadFailedError
 from tests.api.images import (
     DAY,

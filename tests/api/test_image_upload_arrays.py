@@ -23,7 +23,7 @@ from stac_ingest import (
     SpectralBand,
 )
 from stac_ingest.client.connection import Client
-from stac_ingest.client.upload import ImageUploadCollection, upload_images
+from stac_ingest.client.uploading.uploads import ImageUploadCollection, upload_images
 from stac_ingest.errors import ValidationError
 from tests.api.images import (
     DAY,

@@ -19,7 +19,7 @@ from stac_ingest import (
     ImageUploadStatus,
 )
 from stac_ingest.client.connection import Client
-from stac_ingest.client.upload import upload_images
+from stac_ingest.client.uploading.uploads import upload_images
 from stac_ingest.errors import UploadFailedError
 from tests.api.images import (
     DAY,

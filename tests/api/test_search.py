@@ -27,13 +27,13 @@ from stac_ingest import (
     stac,
 )
 from stac_ingest import properties as p
-from stac_ingest.client import search as searching
 from stac_ingest.client.collection import BandCollection, ProductCollection
 from stac_ingest.client.connection import Client
-from stac_ingest.client.geocontext import GeoContext
 from stac_ingest.client.image_collection import ImageCollection
-from stac_ingest.client.search import BandSearch, ImageSearch, ImageUploadSearch, ProductSearch
-from stac_ingest.client.summary import ImageSummaryResult
+from stac_ingest.client.reading.geocontext import GeoContext
+from stac_ingest.client.searching import searches as searching
+from stac_ingest.client.searching.searches import BandSearch, ImageSearch, ImageUploadSearch, ProductSearch
+from stac_ingest.client.searching.summary import ImageSummaryResult
 from stac_ingest.filters import Combination, Expression, Property
 from stac_ingest.filters.comparing import moment
 from stac_ingest.models.enums import AggregateDateField, Interval

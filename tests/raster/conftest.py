@@ -21,7 +21,8 @@ from stac_ingest.converter import convert
 from stac_ingest.errors import UploadError
 from stac_ingest.models.bands import Band, GenericBand, Layout
 from stac_ingest.models.enums import UploadFileKind
-from stac_ingest.models.raster import Conversion, ConversionJob, Georeference, SourceFile
+from stac_ingest.models.image import Georeference
+from stac_ingest.models.raster import Conversion, ConversionJob, SourceFile
 
 UTM = "EPSG:32633"
 CORNER = Affine(10, 0, 500_000, 0, -10, 5_000_000)

@@ -20,7 +20,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from stac_ingest.errors import RetryableUploadError
 from stac_ingest.models.bands import GenericBand
 from stac_ingest.models.enums import DataType
-from stac_ingest.models.raster import Georeference, Limits
+from stac_ingest.models.image import Georeference
+from stac_ingest.models.raster import Limits
 
 if TYPE_CHECKING:
     from tests.raster.conftest import Noise, Refuse, Run, SaveArray, WriteTiff

@@ -25,7 +25,8 @@ from stac_ingest.converter import convert
 from stac_ingest.errors import RetryableUploadError
 from stac_ingest.models.bands import Band, ClassBand, GenericBand, MaskBand, SpectralBand
 from stac_ingest.models.enums import DataType, OverviewResampler
-from stac_ingest.models.raster import Conversion, Georeference, Raster
+from stac_ingest.models.image import Georeference
+from stac_ingest.models.raster import Conversion, Raster
 
 if TYPE_CHECKING:
     from tests.raster.conftest import Jobs, Noise, Run, SaveArray, WriteTiff

@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform_geom
 
 from stac_ingest import AttributeValidationError, Image
-from stac_ingest.client.geocontext import GeoContext, Grid, crs_of
+from stac_ingest.client.reading.geocontext import GeoContext, Grid, crs_of
 from tests.raster.images import SQUARE, Images
 
 UTM = "EPSG:32633"

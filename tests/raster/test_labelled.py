@@ -17,7 +17,7 @@ import rioxarray
 import xarray as xr
 from rasterio.transform import from_origin
 
-from stac_ingest.client.layers import Layers, layers_of
+from stac_ingest.client.uploading.layers import Layers, layers_of
 from stac_ingest.models.bands import Layout, SpectralBand
 from stac_ingest.models.enums import DataType
 

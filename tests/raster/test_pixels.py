@@ -29,10 +29,10 @@ from stac_ingest import (
     StacIngestError,
     UnsavedObjectError,
 )
-from stac_ingest.client.cog import read_block
-from stac_ingest.client.geocontext import GeoContext
 from stac_ingest.client.image_collection import ImageCollection
-from stac_ingest.client.reading import _memory
+from stac_ingest.client.reading.cog import read_block
+from stac_ingest.client.reading.geocontext import GeoContext
+from stac_ingest.client.reading.plan import _memory
 from stac_ingest.models.bands import ClassBand, GenericBand, MaskBand, ProcessingStep
 from tests.raster.conftest import CORNER, UTM, Noise, WriteTiff
 from tests.raster.file_server import Ranges
@@ -210,7 +210,7 @@ def test_all_bands_and_layers_count_as_pixels(
     write_tiff: WriteTiff, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = images({write_tiff("a.tif", numbers("uint8", 2, 30, 40)): "x y"})
-    monkeypatch.setattr("stac_ingest.client.reading._memory", lambda: 4 * 30 * 40 * 2 * 2)
+    monkeypatch.setattr("stac_ingest.client.reading.plan._memory", lambda: 4 * 30 * 40 * 2 * 2)
     twice = ImageCollection([image, image])
     assert twice.stack("x y").shape == (2, 2, 30, 40)
     thrice = ImageCollection([image, image, image])
@@ -809,6 +809,19 @@ def test_a_downloaded_geotiff_has_the_same_pixels_and_place(
     assert [each.name for each in path.parent.iterdir()] == ["out.tif"]
 
 
+def test_valid_pixels_of_a_download_do_not_become_nodata(write_tiff: WriteTiff, images: Images, tmp_path: Path) -> None:
+    stored = np.array([[[0, 0.3], [5, -7]]], "float32")
+    image = images(write_tiff("a.tif", stored, nodata=0))
+    with rasterio.open(image.download("b", dest=tmp_path / "out.tif", data_type="Byte")) as file:
+        found = file.read(masked=True)
+    np.testing.assert_array_equal(np.ma.getmaskarray(found), [[[True, False], [False, False]]])
+    np.testing.assert_array_equal(found.compressed(), [0, 5, 0])
+    for nodata in (5, 0.3):
+        with pytest.raises(ValueError, match="nodata value that no valid pixel has"):
+            image.download("b", dest=tmp_path / "wrong.tif", nodata=float(np.float32(nodata)))
+    assert not (tmp_path / "wrong.tif").exists()
+
+
 def test_the_nodata_of_a_download_marks_masked_pixels(write_tiff: WriteTiff, images: Images, tmp_path: Path) -> None:
     mask = np.ones((6, 8), bool)
     mask[2] = False
@@ -1011,7 +1024,7 @@ def test_several_files_are_read_at_the_same_time(
         together.wait()
         return read_block(*args, **kwargs)
 
-    monkeypatch.setattr("stac_ingest.client.reading.read_block", waiting)
+    monkeypatch.setattr("stac_ingest.client.reading.plan.read_block", waiting)
     planes = {name: numbers("uint8", 1, 5, 6, seed=seed) for seed, name in enumerate("xyz")}
     image = images({write_tiff(f"{name}.tif", plane): name for name, plane in planes.items()})
     np.testing.assert_array_equal(image.ndarray("x y z").data, np.concatenate(list(planes.values())))

@@ -10,8 +10,8 @@ import pytest
 from rasterio.enums import Resampling
 
 from stac_ingest import DataType, OverviewResampler, ResampleAlgorithm
-from stac_ingest.client.download import DownloadFileFormat
-from stac_ingest.client.scaling import Plan, ScalingMode, Traits, cast_to, common_type, plan, scaled, steps_of
+from stac_ingest.client.reading.download import DownloadFileFormat
+from stac_ingest.client.reading.scaling import Plan, ScalingMode, Traits, cast_to, common_type, plan, scaled, steps_of
 from stac_ingest.models.bands import Band, ClassBand, GenericBand, MaskBand, ProcessingStep, SpectralBand
 from stac_ingest.models.enums import Choice
 
@@ -238,7 +238,7 @@ def test_scaling_in_parts_is_scaling_the_whole(monkeypatch: pytest.MonkeyPatch) 
     values = np.random.default_rng(3).normal(50, 30, (13, 7))
     valid = values > 10
     whole = [scaled(values, valid, scale, DataType.BYTE) for scale in (None, AUTO, (0, 90, 0, 255))]
-    monkeypatch.setattr("stac_ingest.client.scaling._AT_ONCE", 15)
+    monkeypatch.setattr("stac_ingest.client.reading.scaling._AT_ONCE", 15)
     parts = [scaled(values, valid, scale, DataType.BYTE) for scale in (None, AUTO, (0, 90, 0, 255))]
     np.testing.assert_array_equal(whole, parts)
     assert scaled(np.zeros((0, 3)), np.zeros((0, 3), bool), AUTO, DataType.BYTE).shape == (0, 3)

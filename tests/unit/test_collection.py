@@ -15,8 +15,8 @@ from stac_ingest import Image, MaskBand, Product, SpectralBand
 from stac_ingest import properties as p
 from stac_ingest.client.collection import BandCollection, Collection, ProductCollection
 from stac_ingest.client.connection import Client
-from stac_ingest.client.geocontext import GeoContext
 from stac_ingest.client.image_collection import ImageCollection
+from stac_ingest.client.reading.geocontext import GeoContext
 
 LETTERS = list("abcdefg")
 

@@ -20,7 +20,7 @@ from api.stac.cql2 import parse
 from stac_ingest import Image, Product, Resolution, StorageState
 from stac_ingest import properties as p
 from stac_ingest.client.connection import Client
-from stac_ingest.client.search import FIELDS, ImageSearch
+from stac_ingest.client.searching.searches import FIELDS, ImageSearch
 from stac_ingest.errors import AttributeValidationError
 from stac_ingest.filters import Comparison, Expression
 

@@ -15,12 +15,11 @@ from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 
-from stac_ingest.client.georeference import combined, coordinate_system_of, georeference_of
-from stac_ingest.client.labelled import labelled_array, labelled_files
-from stac_ingest.client.layers import layers_of, place_of
+from stac_ingest.client.uploading.georeference import combined, coordinate_system_of, georeference_of
+from stac_ingest.client.uploading.labelled import labelled_array, labelled_files
+from stac_ingest.client.uploading.layers import layers_of, place_of
 from stac_ingest.models.bands import Layout, SpectralBand
-from stac_ingest.models.image import Image
-from stac_ingest.models.raster import Georeference
+from stac_ingest.models.image import Georeference, Image
 from stac_ingest.raster.source import parse_crs
 
 # rioxarray multiplies transforms as one did before affine 3.1.

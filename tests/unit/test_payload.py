@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stac_ingest.client import payload as payload_module
-from stac_ingest.client.layers import Layers, layers_of
-from stac_ingest.client.payload import CHUNK, Payload
+from stac_ingest.client.uploading import payload as payload_module
+from stac_ingest.client.uploading.layers import Layers, layers_of
+from stac_ingest.client.uploading.payload import CHUNK, Payload
 from stac_ingest.errors import ClientError
 from stac_ingest.models.bands import Layout
 from stac_ingest.models.enums import UploadFileKind

@@ -22,7 +22,7 @@ from stac_ingest import (
 )
 from stac_ingest import properties as p
 from stac_ingest.client.connection import Client
-from stac_ingest.client.search import (
+from stac_ingest.client.searching.searches import (
     BAND,
     FIELDS,
     IMAGE,
@@ -34,7 +34,7 @@ from stac_ingest.client.search import (
     ProductSearch,
     Search,
 )
-from stac_ingest.client.vocabulary import Vocabulary
+from stac_ingest.client.searching.vocabulary import Vocabulary
 from stac_ingest.errors import AttributeValidationError, ServerError
 from stac_ingest.filters import Expression
 from stac_ingest.models.image import Image as ImageValue

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from stac_ingest.client.layers import Layers
+from stac_ingest.client.uploading.layers import Layers
 from stac_ingest.errors import ClientError
 from stac_ingest.models.enums import DataType, UploadFileKind
 from stac_ingest.models.upload import UploadFile

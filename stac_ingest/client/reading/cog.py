@@ -12,8 +12,8 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from stac_ingest.client.geocontext import Grid, require_rasterio
-from stac_ingest.client.pixels import fits
+from stac_ingest.client.reading.geocontext import Grid, require_rasterio
+from stac_ingest.client.reading.pixels import fits
 from stac_ingest.errors import ClientError, NotFoundError
 from stac_ingest.models.enums import ResampleAlgorithm
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from operator import index
 from typing import Any, SupportsIndex
 
-from stac_ingest.models.image import Geotransform
-from stac_ingest.models.raster import Georeference
+from stac_ingest.models.image import Georeference, Geotransform
 
 _GDAL_ORDER = ("geoTransform", "geotransform", "geotrans")
 _COORDINATE_SYSTEMS = ("epsg", "wkt", "projjson", "proj4")

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from stac_ingest.client.collection import Collection
 from stac_ingest.client.connection import Client, default_client, path
-from stac_ingest.client.layers import is_arrays
-from stac_ingest.client.payload import Payload
 from stac_ingest.client.progress import progress_bar
+from stac_ingest.client.uploading.layers import is_arrays
+from stac_ingest.client.uploading.payload import Payload
 from stac_ingest.errors import ClientError, NotFoundError, ServerError, UploadFailedError
 from stac_ingest.models.enums import ImageUploadStatus
 from stac_ingest.models.image import Image as ImageValue
@@ -28,7 +28,7 @@ from stac_ingest.models.upload import ImageUploadEvent, ImageUploadOptions, Uplo
 
 if TYPE_CHECKING:
     from stac_ingest.client.image import Image
-    from stac_ingest.client.search import ImageUploadSearch
+    from stac_ingest.client.searching.searches import ImageUploadSearch
 
 FIRST_POLL_SECONDS = 0.1
 LAST_POLL_SECONDS = 10.0
@@ -68,7 +68,7 @@ class ImageUpload:
     @classmethod
     def search(cls, client: Client | None = None) -> ImageUploadSearch:
         """Return the search for uploads of any product; filter it, then iterate."""
-        from stac_ingest.client.search import ImageUploadSearch
+        from stac_ingest.client.searching.searches import ImageUploadSearch
 
         return ImageUploadSearch(client or default_client())
 

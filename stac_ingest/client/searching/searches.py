@@ -26,9 +26,9 @@ from stac_ingest.client.collection import BandCollection, Collection, ProductCol
 from stac_ingest.client.connection import Client, path
 from stac_ingest.client.image import Image
 from stac_ingest.client.product import Product
-from stac_ingest.client.summary import ImageSummaryResult, start_of, summary_of
-from stac_ingest.client.upload import ImageUpload, ImageUploadCollection
-from stac_ingest.client.vocabulary import SortKey, Vocabulary, only, vocabulary
+from stac_ingest.client.searching.summary import ImageSummaryResult, start_of, summary_of
+from stac_ingest.client.searching.vocabulary import SortKey, Vocabulary, only, vocabulary
+from stac_ingest.client.uploading.uploads import ImageUpload, ImageUploadCollection
 from stac_ingest.filters import EXTRA, Combination, Comparison, Expression, Field, Property
 from stac_ingest.filters.comparing import inside, moment
 from stac_ingest.models import bands
@@ -39,8 +39,8 @@ from stac_ingest.models.upload import Upload
 from stac_ingest.models.values import ProductId, Resolution, Timestamp
 
 if TYPE_CHECKING:
-    from stac_ingest.client.geocontext import GeoContext
     from stac_ingest.client.image_collection import ImageCollection
+    from stac_ingest.client.reading.geocontext import GeoContext
 
 Json = dict[str, Any]
 
@@ -333,7 +333,7 @@ class ImageSearch(Search[Image]):
         Raises:
             AttributeValidationError: It is no geometry.
         """
-        from stac_ingest.client.geocontext import GeoContext, plain_geometry
+        from stac_ingest.client.reading.geocontext import GeoContext, plain_geometry
 
         area = plain_geometry(geometry, "intersects")
         return replace(self, area=area, geocontext=geometry if isinstance(geometry, GeoContext) else None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from stac_ingest.errors import AttributeValidationError, StacIngestError
 from stac_ingest.models.image import Geometry
@@ -28,7 +28,7 @@ Ring = list[tuple[float, float]]
 
 WGS84 = "EPSG:4326"
 _WGS84_NAMES = frozenset((WGS84, "OGC:CRS84"))
-_GEOMETRY: TypeAdapter[Json] = TypeAdapter(Geometry)
+_GEOMETRY: TypeAdapter[Json] = TypeAdapter(Geometry, config=ConfigDict(defer_build=True))
 _EDGE_POINTS = 21
 """Points along each edge of a rectangle when it is brought into another coordinate system."""
 _SNAP = 1e-6

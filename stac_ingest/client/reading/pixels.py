@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from stac_ingest.client.geocontext import Grid
-from stac_ingest.client.scaling import Plan, cast_to, common_type, scaled
+from stac_ingest.client.reading.geocontext import Grid
+from stac_ingest.client.reading.scaling import Plan, cast_to, common_type, scaled
 from stac_ingest.errors import StacIngestError
 from stac_ingest.models.enums import DataType
 
@@ -55,6 +55,13 @@ class Pixels:
         first = self.nodata[0]
         agreed = first is not None and all(other == first or _both_nan(other, first) for other in self.nodata)
         return first if agreed and fits(first, self.values.dtype) else None
+
+    def has(self, value: float) -> bool:
+        """Return whether a valid pixel has this value."""
+        import numpy as np
+
+        same = np.isnan(self.values) if math.isnan(value) else self.values == value
+        return bool(np.any(same & self.valid))
 
     def mask(self, *, mask_nodata: bool) -> Mask | None:
         """Return what is masked: all that is not valid, or just what is transparent; None if nothing can be."""
@@ -139,12 +146,6 @@ class Pixels:
         if xarray:
             return self.data_array(mask_nodata=mask_nodata, name=name, along=along)
         return self.array(mask_nodata=mask_nodata)
-
-    def given(self, id: str, *, mask_nodata: bool, bands_axis: int, raster_info: bool, xarray: bool) -> Any:  # noqa: A002
-        """Return the pixels as `Image.ndarray` gives them out."""
-        form = self.data_array(mask_nodata=mask_nodata, name=id) if xarray else self.array(mask_nodata=mask_nodata)
-        array = with_bands_at(form, bands_axis)
-        return (array, self.info(id)) if raster_info else array
 
     def array(self, *, mask_nodata: bool) -> NDArray[Any]:
         """Return the values (band, y, x), masked where there is something to mask."""

@@ -7,10 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stac_ingest.client.georeference import coordinate_system_of, georeference_of
+from stac_ingest.client.uploading.georeference import coordinate_system_of, georeference_of
 from stac_ingest.models.bands import Layout
-from stac_ingest.models.image import Geotransform
-from stac_ingest.models.raster import Georeference
+from stac_ingest.models.image import Georeference, Geotransform
 
 if TYPE_CHECKING:
     import numpy as np

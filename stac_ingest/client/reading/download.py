@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from stac_ingest.client.geocontext import require_rasterio
-from stac_ingest.client.pixels import Pixels, fits
+from stac_ingest.client.reading.geocontext import require_rasterio
+from stac_ingest.client.reading.pixels import Pixels, fits
 from stac_ingest.models.enums import Choice, DataType
 
 if TYPE_CHECKING:
@@ -64,8 +64,9 @@ def file_of(
 def save(pixels: Pixels, path: Path, file_format: DownloadFileFormat, nodata: float | None) -> Path:
     """Write pixels to a file, which is there as a whole or not at all; folders are made, and a file is replaced.
 
-    A GeoTIFF has `nodata`, or that of the bands, where pixels are masked; else a mask where any band is. A PNG of one
-    or three bands gets an alpha band if pixels are masked; masked pixels of a JPEG are 0.
+    Where pixels are masked, a GeoTIFF has `nodata`, or that of the bands unless a valid pixel has come to that value;
+    else a mask, where any band is masked. A PNG of one or three bands gets an alpha band if pixels are masked; masked
+    pixels of a JPEG are 0.
 
     Args:
         pixels: What is written.
@@ -77,13 +78,13 @@ def save(pixels: Pixels, path: Path, file_format: DownloadFileFormat, nodata: fl
         `path`.
 
     Raises:
-        ValueError: The format cannot hold so many bands, their type, or `nodata`.
+        ValueError: The format cannot hold so many bands, their type, or `nodata`; or a valid pixel is `nodata`.
     """
     _require_holdable(pixels, file_format, nodata)
     mask = pixels.mask(mask_nodata=True)
     with _whole(path) as part:
         if file_format is DownloadFileFormat.TIF:
-            _write_geotiff(part, pixels, mask, pixels.common_nodata if nodata is None else nodata)
+            _write_geotiff(part, pixels, mask, _free_nodata(pixels) if nodata is None else nodata)
         else:
             _write_picture(part, file_format, pixels, mask)
     return path
@@ -93,6 +94,10 @@ def _require_holdable(pixels: Pixels, file_format: DownloadFileFormat, nodata: f
     if file_format is DownloadFileFormat.TIF:
         if nodata is not None and not fits(nodata, pixels.values.dtype):
             raise ValueError(f"Expected a nodata value that {pixels.data_type} can hold, found {nodata!r}")
+        if nodata is not None and pixels.has(nodata):
+            raise ValueError(
+                f"Expected a nodata value that no valid pixel has, found {nodata!r}; leave it out or change it"
+            )
         return
     if pixels.data_type not in _TYPES[file_format]:
         raise ValueError(
@@ -104,6 +109,11 @@ def _require_holdable(pixels: Pixels, file_format: DownloadFileFormat, nodata: f
             f"A {file_format} file holds {' or '.join(map(str, _COUNTS[file_format]))} bands, found"
             f" {len(pixels.names)}; choose some of them, or write a tif"
         )
+
+
+def _free_nodata(pixels: Pixels) -> float | None:
+    nodata = pixels.common_nodata
+    return None if nodata is None or pixels.has(nodata) else nodata
 
 
 @contextmanager

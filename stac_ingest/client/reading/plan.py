@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stac_ingest import stac
-from stac_ingest.client.cog import OPTIONS, Block, Source, opened, read_block
 from stac_ingest.client.connection import path
-from stac_ingest.client.geocontext import GeoContext, Grid, crs_of, require_rasterio
-from stac_ingest.client.pixels import Pixels
 from stac_ingest.client.progress import progress_bar
-from stac_ingest.client.scaling import Traits, common_type, plan, processed, steps_of
+from stac_ingest.client.reading.cog import OPTIONS, Block, Source, opened, read_block
+from stac_ingest.client.reading.geocontext import GeoContext, Grid, crs_of, require_rasterio
+from stac_ingest.client.reading.pixels import Pixels
+from stac_ingest.client.reading.scaling import Traits, common_type, plan, processed, steps_of
 from stac_ingest.errors import UnsavedObjectError
 from stac_ingest.models.bands import Band, GenericBand
 from stac_ingest.models.enums import DataType, ResampleAlgorithm

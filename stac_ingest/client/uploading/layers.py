@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stac_ingest.client.labelled import Labelled, is_dataset, is_labelled, labelled_array, labelled_files
+from stac_ingest.client.uploading.labelled import Labelled, is_dataset, is_labelled, labelled_array, labelled_files
 from stac_ingest.models.bands import Layout
 from stac_ingest.models.enums import DataType
-from stac_ingest.models.raster import Georeference
+from stac_ingest.models.image import Georeference
 
 if TYPE_CHECKING:
     import numpy as np
