@@ -17,7 +17,7 @@ serve: install  ## Run everything: database, API and worker (Ctrl-C stops it)
 
 .PHONY: test
 test: install  ## Run the whole test suite
-	@exec $(PYTHON) -m pytest -q
+	@exec $(PYTHON) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: lint
 lint: install  ## Check style, types, imports, the layout, and that public names are documented

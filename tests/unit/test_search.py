@@ -159,7 +159,7 @@ def test_what_cannot_be_is_refused_at_once(
         (PRODUCT, p.default_display_bands == "red", p.default_display_bands == "red"),
         (IMAGE_UPLOAD, p.status != ImageUploadStatus.FAILURE, p.status != "failure"),
     ],
-    ids=repr,
+    ids=lambda value: value.owner if isinstance(value, Vocabulary) else repr(value),
 )
 def test_values_become_those_of_the_attribute(words: Vocabulary, expression: Expression, same: Expression) -> None:
     assert words.checked(expression) == words.checked(same)
