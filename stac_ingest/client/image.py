@@ -19,7 +19,7 @@ from stac_ingest.client.product import Product, require_unchanged
 from stac_ingest.client.reading.download import DownloadFileFormat, file_of, save
 from stac_ingest.client.reading.geocontext import GeoContext, adjusted, covered_share
 from stac_ingest.client.reading.pixels import Pixels, require_axis, with_bands_at
-from stac_ingest.client.reading.plan import Reading, Request
+from stac_ingest.client.reading.request import Reading, Request
 from stac_ingest.client.uploading.georeference import combined, georeference_of, require_whole
 from stac_ingest.client.uploading.layers import layers_of, place_of
 from stac_ingest.client.uploading.payload import payloads_of_arrays, payloads_of_files

@@ -12,7 +12,7 @@ from stac_ingest.client.image import Image
 from stac_ingest.client.reading.download import DownloadFileFormat, file_of, save
 from stac_ingest.client.reading.geocontext import GeoContext, Grid, adjusted
 from stac_ingest.client.reading.pixels import Pixels, require_axis, with_bands_at
-from stac_ingest.client.reading.plan import Reading, Request, native_grid, together
+from stac_ingest.client.reading.request import Reading, Request, native_grid, together
 from stac_ingest.models.enums import DataType, ResampleAlgorithm
 
 AnyPath = str | PathLike[str]

@@ -343,13 +343,6 @@ def test_conditions_that_are_wrong_in_text(catalog: Catalog, http: httpx2.Client
         refused(answer, 400, "INVALID_FILTER")
 
 
-def nested(depth: int) -> Json:
-    tree: Json = {"op": "=", "args": [{"property": "id"}, "a"]}
-    for _ in range(depth):
-        tree = {"op": "not", "args": [tree]}
-    return tree
-
-
 @pytest.mark.parametrize(
     "condition",
     [
@@ -370,14 +363,25 @@ def nested(depth: int) -> Json:
         {"op": "in", "args": [{"property": "id"}, []]},
         {"op": "s_intersects", "args": [{"property": "geometry"}, {"bbox": [1, 2, "x", 4]}]},
         {"property": "id"},
-        nested(200),
-        nested(800),
     ],
     ids=lambda condition: json.dumps(condition)[:60],
 )
 def test_conditions_that_are_wrong_in_json(catalog: Catalog, http: httpx2.Client, condition: Json) -> None:
     written = {"filter": json.dumps(condition), "filter-lang": "cql2-json"}
     for answer in (http.post("/search", json={"filter": condition}), http.get("/search", params=written)):
+        refused(answer, 400, "INVALID_FILTER")
+
+
+@pytest.mark.parametrize("depth", [200, 800])
+def test_conditions_that_are_nested_too_deep(catalog: Catalog, http: httpx2.Client, depth: int) -> None:
+    # As text: Python 3.12 does not dump what nests so deep.
+    condition = '{"op": "not", "args": [' * depth + '{"op": "=", "args": [{"property": "id"}, "a"]}' + "]}" * depth
+    written = {"filter": condition, "filter-lang": "cql2-json"}
+    json_type = {"Content-Type": "application/json"}
+    for answer in (
+        http.post("/search", content=f'{{"filter": {condition}}}', headers=json_type),
+        http.get("/search", params=written),
+    ):
         refused(answer, 400, "INVALID_FILTER")
 
 

@@ -32,7 +32,7 @@ from stac_ingest import (
 from stac_ingest.client.image_collection import ImageCollection
 from stac_ingest.client.reading.cog import read_block
 from stac_ingest.client.reading.geocontext import GeoContext
-from stac_ingest.client.reading.plan import _memory
+from stac_ingest.client.reading.request import _memory
 from stac_ingest.models.bands import ClassBand, GenericBand, MaskBand, ProcessingStep
 from tests.raster.conftest import CORNER, UTM, Noise, WriteTiff
 from tests.raster.file_server import Ranges
@@ -210,7 +210,7 @@ def test_all_bands_and_layers_count_as_pixels(
     write_tiff: WriteTiff, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = images({write_tiff("a.tif", numbers("uint8", 2, 30, 40)): "x y"})
-    monkeypatch.setattr("stac_ingest.client.reading.plan._memory", lambda: 4 * 30 * 40 * 2 * 2)
+    monkeypatch.setattr("stac_ingest.client.reading.request._memory", lambda: 4 * 30 * 40 * 2 * 2)
     twice = ImageCollection([image, image])
     assert twice.stack("x y").shape == (2, 2, 30, 40)
     thrice = ImageCollection([image, image, image])
@@ -1024,7 +1024,7 @@ def test_several_files_are_read_at_the_same_time(
         together.wait()
         return read_block(*args, **kwargs)
 
-    monkeypatch.setattr("stac_ingest.client.reading.plan.read_block", waiting)
+    monkeypatch.setattr("stac_ingest.client.reading.request.read_block", waiting)
     planes = {name: numbers("uint8", 1, 5, 6, seed=seed) for seed, name in enumerate("xyz")}
     image = images({write_tiff(f"{name}.tif", plane): name for name, plane in planes.items()})
     np.testing.assert_array_equal(image.ndarray("x y z").data, np.concatenate(list(planes.values())))

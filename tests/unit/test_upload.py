@@ -15,7 +15,7 @@ import pytest
 
 from stac_ingest.client.connection import Client
 from stac_ingest.client.deletion import DeletionTaskStatus
-from stac_ingest.client.reading.plan import together
+from stac_ingest.client.reading.request import together
 from stac_ingest.client.uploading.payload import payloads_of_files
 from stac_ingest.client.uploading.uploads import ImageUpload, ImageUploadCollection, transfer, upload_images
 from stac_ingest.errors import ClientError, NotFoundError, UploadFailedError

@@ -1,1 +1,1 @@
-"""From a place to pixels: the grid, the plan, one file at a time, and the forms that the result takes."""
+"""From a place to pixels: the grid, the request, one file at a time, and the forms that the result takes."""
