@@ -5,18 +5,12 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from brotli_asgi import BrotliMiddleware
-from fastapi import APIRouter, FastAPI
-from stac_fastapi.api.app import StacApi
+from fastapi import FastAPI
 from stac_fastapi.api.middleware import ProxyHeaderMiddleware
-from stac_fastapi.api.models import (
-    ItemCollectionUri,
-    JSONResponse,
-    create_get_request_model,
-    create_post_request_model,
-    create_request_model,
-)
+from stac_fastapi.api.models import JSONResponse
+from stac_fastapi.api.openapi import update_openapi
 from stac_fastapi.extensions import TransactionExtension
-from stac_fastapi.pgstac.config import Settings
+from stac_fastapi.types.config import ApiSettings as StacSettings
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -24,8 +18,7 @@ from api import assets, deletions, health, uploads
 from api.errors import add_error_handlers
 from api.lifespan import lifespan
 from api.middleware import ForwardedPrefixMiddleware, HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
-from api.stac.client import CatalogClient, SearchBody
-from api.stac.extensions import extensions
+from api.stac import reading
 from api.stac.transactions import TransactionsClient
 from stac_ingest.database.cluster import address_of
 from stac_ingest.settings import ApiSettings, ServiceSettings, load
@@ -49,10 +42,11 @@ def create_app(service: ServiceSettings | None = None, settings: ApiSettings | N
         lifespan=lifespan(database_url, store, settings.max_file_bytes),
         middleware=_middlewares(settings, store.url),
     )
-    for part in (uploads, deletions, assets, health):
+    for part in (reading, uploads, deletions, assets, health):
         app.include_router(part.router)
-    _add_stac_api(app, settings)
+    _add_transactions(app)
     add_error_handlers(app)
+    update_openapi(app)
     return app
 
 
@@ -80,53 +74,11 @@ def _middlewares(settings: ApiSettings, store_url: str) -> list[Middleware]:
     ]
 
 
-def _add_stac_api(app: FastAPI, settings: ApiSettings) -> None:
-    # Everything that stac-fastapi would else take from the environment is said here.
-    stac_settings = Settings(
-        _env_file=None,
-        stac_fastapi_title=settings.title,
-        stac_fastapi_description=settings.description,
-        stac_fastapi_landing_id="stac-ingest",
-        stac_fastapi_version=version("stac-ingest"),
-        enabled_extensions=None,
-        enable_transactions_extensions=True,
-        enable_response_models=False,
-        enable_direct_response=False,
-        validate_extensions=False,
-        use_api_hydrate=False,
-        prefix_path="",
-        root_path=settings.root_path,
-        openapi_url="/api",
-        docs_url="/api.html",
-    )
-    offered = extensions(stac_settings)
-    search_model = create_post_request_model(offered.search, base_model=SearchBody)
-    collection_search = offered.collection_search
-    StacApi(
-        app=app,
-        router=APIRouter(),
-        settings=stac_settings,
-        extensions=[
-            *offered.search,
-            *offered.item_collection,
-            TransactionExtension(client=TransactionsClient(), settings=stac_settings, response_class=JSONResponse),
-            collection_search,
-        ],
-        client=CatalogClient(  # type: ignore[call-arg]
-            landing_page_id="stac-ingest",
-            title=settings.title,
-            description=settings.description,
-            pgstac_search_model=search_model,
-        ),
+def _add_transactions(app: FastAPI) -> None:
+    app.state.router_prefix = ""
+    TransactionExtension(
+        client=TransactionsClient(),
+        # What stac-fastapi would else take from the environment.
+        settings=StacSettings(_env_file=None, enable_response_models=False, enable_direct_response=False),
         response_class=JSONResponse,
-        items_get_request_model=create_request_model(
-            model_name="ItemCollectionUri",
-            base_model=ItemCollectionUri,
-            extensions=offered.item_collection,
-            request_type="GET",
-        ),
-        search_get_request_model=create_get_request_model(offered.search),
-        search_post_request_model=search_model,
-        collections_get_request_model=collection_search.GET,
-        middlewares=[],
-    )
+    ).register(app)

@@ -93,7 +93,7 @@ class PublicHrefsMiddleware:
     """Let JSON answers say where assets are reached, in place of where they are.
 
     The catalog records `file:///…` or `s3://…`. In the bytes that go out, the store's address becomes the address that
-    was asked; so it does for the schema of our own fields.
+    was asked; so it does for the schema of our own fields. An answer that is sent in parts is divided between values.
     """
 
     def __init__(self, app: ASGIApp, store_url: str) -> None:
@@ -102,33 +102,43 @@ class PublicHrefsMiddleware:
         self.schema = f'"{SCHEMA}"'.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Collect a JSON answer, replace, and send it on; others pass as they come."""
+        """Replace in a JSON answer; others pass as they come."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        base = str(Request(scope).base_url)
         start: Message | None = None
-        body = bytearray()
+        is_json = False
 
         async def replace(message: Message) -> None:
-            nonlocal start
+            nonlocal start, is_json
             if message["type"] == "http.response.start" and _is_json(message):
-                start = message
-            elif message["type"] == "http.response.body" and start is not None:
-                body.extend(message.get("body", b""))
-                if not message.get("more_body", False):
-                    await self._send(start, bytes(body), base, send)
+                start, is_json = message, True
+            elif message["type"] == "http.response.body" and is_json:
+                body = self._replaced(message.get("body", b""), scope)
+                if start is not None:
+                    await send(_with_length(start, None if message.get("more_body") else len(body)))
+                    start = None
+                await send({**message, "body": body})
             else:
                 await send(message)
 
         await self.app(scope, receive, replace)
 
-    async def _send(self, start: Message, body: bytes, base: str, send: Send) -> None:
+    def _replaced(self, body: bytes, scope: Scope) -> bytes:
+        if self.stored not in body and self.schema not in body:
+            return body
+        base = str(Request(scope).base_url)
         changed = body.replace(self.stored, f'"{base}'.encode())
-        changed = changed.replace(self.schema, f'"{base}{SCHEMA_PATH}"'.encode())
-        MutableHeaders(scope=start)["content-length"] = str(len(changed))
-        await send(start)
-        await send({"type": "http.response.body", "body": changed})
+        return changed.replace(self.schema, f'"{base}{SCHEMA_PATH}"'.encode())
+
+
+def _with_length(start: Message, length: int | None) -> Message:
+    headers = MutableHeaders(raw=list(start["headers"]))
+    if length is not None:
+        headers["content-length"] = str(length)
+    elif "content-length" in headers:
+        del headers["content-length"]
+    return {**start, "headers": headers.raw}
 
 
 def _route_path(scope: Scope) -> str:

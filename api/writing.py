@@ -30,6 +30,8 @@ async def writing(request: Request) -> AsyncIterator[Write]:
             yield Write(connection=connection)
         else:
             yield await idempotency.claim(connection, key, await _fingerprint(request))
+    # The database tells it too, but whoever wrote may read before that has come.
+    request.app.state.memory.forget(request.path_params.get("collection_id"))
 
 
 async def _fingerprint(request: Request) -> str:

@@ -7,12 +7,12 @@ so that extent and summaries always follow the items that are there. `created` a
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Literal
 
+import orjson
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter, ValidationError
@@ -33,8 +33,8 @@ UNSTORED_LINKS = frozenset((
 
 def etag(stored: Json) -> str:
     """Return the strong ETag (RFC 9110) of a Collection or an Item as the catalog holds it, wherever it is read."""
-    canonical = json.dumps(stored, sort_keys=True, separators=(",", ":"))
-    return f'"{hashlib.sha256(canonical.encode()).hexdigest()[:32]}"'
+    canonical = orjson.dumps({"links": [], **stored}, option=orjson.OPT_SORT_KEYS)
+    return f'"{hashlib.sha256(canonical).hexdigest()[:32]}"'
 
 
 async def find_collection(connection: Connection, collection: str) -> Json | None:

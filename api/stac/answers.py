@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
+import orjson
 from fastapi import Request
-from stac_fastapi.api.models import GeoJSONResponse
-from stac_fastapi.pgstac.models.links import CollectionLinks, ItemLinks
-from stac_fastapi.types.requests import get_base_url
 from starlette.responses import JSONResponse, Response
 
+from api.stac.pages import GEOJSON, ItemWriter, Row
 from stac_ingest.catalog import UNSTORED_LINKS, etag
 from stac_ingest.errors import RequestError
 from stac_ingest.stac import Json
@@ -25,36 +24,79 @@ QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 
 def collection_answer(stored: Json, request: Request, status: int = 200) -> Response:
     """Return a Collection as it is answered; 304 when the request says that it has it already."""
-    base = get_base_url(request)
-    here = urljoin(base, f"collections/{stored['id']}")
-    made = CollectionLinks(collection_id=stored["id"], request=request).create_links()
-    made.append(
-        {"rel": QUERYABLES, "type": "application/schema+json", "title": "Queryables", "href": f"{here}/queryables"}
-    )
-    return _answer(JSONResponse, stored, made, here, request, status)
+    base = str(request.base_url)
+    whole = {**stored, "links": links_of_collection(stored, base)}
+    return _answer(JSONResponse, whole, stored, _address(base, stored["id"]), request, status)
+
+
+def links_of_collection(stored: Json, base: str) -> list[Json]:
+    """Return the links of a Collection: those that name the address that is asked, and its own."""
+    here = _address(base, stored["id"])
+    return [
+        {"rel": "items", "type": GEOJSON, "href": f"{here}/items"},
+        {"rel": "parent", "type": "application/json", "href": base},
+        {"rel": "root", "type": "application/json", "href": base},
+        {"rel": "self", "type": "application/json", "href": here},
+        *_own_links(stored, base),
+        {"rel": QUERYABLES, "type": "application/schema+json", "title": "Queryables", "href": f"{here}/queryables"},
+    ]
 
 
 def item_answer(stored: Json, request: Request, status: int = 200) -> Response:
     """Return an Item as it is answered; 304 when the request says that it has it already."""
-    here = urljoin(get_base_url(request), f"collections/{stored['collection']}/items/{stored['id']}")
-    made = ItemLinks(collection_id=stored["collection"], item_id=stored["id"], request=request).create_links()
-    return _answer(GeoJSONResponse, stored, made, here, request, status)
+    base = str(request.base_url)
+    of_collection = _address(base, stored["collection"])
+    here = f"{of_collection}/items/{quote(stored['id'], safe='')}"
+    links = [
+        {"rel": "collection", "type": "application/json", "href": of_collection},
+        {"rel": "parent", "type": "application/json", "href": of_collection},
+        {"rel": "root", "type": "application/json", "href": base},
+        {"rel": "self", "type": GEOJSON, "href": here},
+        *_own_links(stored, base),
+    ]
+    return _answer(GeoJSONResponse, {**stored, "links": links}, stored, here, request, status)
 
 
-def _answer(kind: Any, stored: Json, made: list[Json], here: str, request: Request, status: int) -> Response:
+def item_row_answer(row: Row, request: Request) -> Response:
+    """Return an Item that `read_item` found as it is answered; 304 when the request says that it has it already."""
+    stored = orjson.loads(row["document"])
+    stored["links"] = orjson.loads(row["links"] or b"[]")
     headers = {"ETag": etag(stored), "Cache-Control": "no-cache"}
-    if request.method == "GET" and _names(request.headers.get("if-none-match", ""), stored):
+    if _has_it(request, stored):
         return Response(status_code=304, headers=headers)
-    if status == 201:
-        headers["Location"] = here
-    base = get_base_url(request)
-    own = [
+    return Response(ItemWriter(str(request.base_url)).item(row), headers=headers, media_type=GEOJSON)
+
+
+class GeoJSONResponse(JSONResponse):
+    """An answer in GeoJSON (RFC 7946)."""
+
+    media_type = GEOJSON
+
+
+def _address(base: str, collection: str) -> str:
+    return f"{base}collections/{quote(collection, safe=':')}"
+
+
+def _own_links(stored: Json, base: str) -> list[Json]:
+    return [
         {**link, "href": urljoin(base, link["href"])}
         for link in stored.get("links", ())
         if link["rel"] not in UNSTORED_LINKS
     ]
-    answer: Response = kind({**stored, "links": [*made, *own]}, status_code=status, headers=headers)
+
+
+def _answer(kind: Any, whole: Json, stored: Json, here: str, request: Request, status: int) -> Response:
+    headers = {"ETag": etag(stored), "Cache-Control": "no-cache"}
+    if _has_it(request, stored):
+        return Response(status_code=304, headers=headers)
+    if status == 201:
+        headers["Location"] = here
+    answer: Response = kind(whole, status_code=status, headers=headers)
     return answer
+
+
+def _has_it(request: Request, stored: Json) -> bool:
+    return request.method == "GET" and _names(request.headers.get("if-none-match", ""), stored)
 
 
 def require_unchanged(stored: Json, request: Request) -> None:

@@ -39,6 +39,8 @@ QUERYABLES = {
 }
 """What pgstac is told of properties; it would sort and compare others as texts."""
 INDEXED = ["keywords"]
+HIDDEN = frozenset(("ingest:acquired_end",))
+"""Queryables that only the SDK asks for."""
 ELSEWHERE = {"ingest:acquired_end": ["properties", "end_datetime"]}
 """Queryables that stand for another property: pgstac's own `end_datetime` is the datetime where there is no end."""
 

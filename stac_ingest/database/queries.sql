@@ -118,6 +118,28 @@ SELECT EXISTS (SELECT FROM pgstac.items WHERE collection = %(collection)s) AS ha
 -- get_item --
 SELECT pgstac.get_item(%(item)s, %(collection)s) AS content;
 
+-- read_item --
+SELECT collection, id, document, links, plain FROM stac_ingest.documents WHERE collection = $1 AND id = $2;
+
+-- read_collections --
+SELECT id, content::text AS content FROM pgstac.collections WHERE $1::text[] IS NULL OR id = ANY ($1);
+
+-- search_collections --
+SELECT pgstac.collection_search($1::text::jsonb)::text;
+
+-- read_queryables --
+SELECT pgstac.get_queryables($1::text)::text;
+
+-- read_tags --
+SELECT tag FROM stac_ingest.tags_in_use() AS tag
+WHERE $1::text IS NULL OR EXISTS (SELECT FROM stac_ingest.tagged WHERE tagged.tag = tag.tag AND collection = $1)
+LIMIT $2;
+
+-- add_up_changes --
+-- The sums stay what they are, so nobody who reads them takes this for a change.
+WITH gone AS (DELETE FROM changes RETURNING collection, transactions)
+INSERT INTO changes SELECT collection, sum(transactions) FROM gone GROUP BY collection;
+
 -- item_exists --
 SELECT EXISTS (SELECT FROM pgstac.items WHERE collection = %(collection)s AND id = %(item)s) AS found;
 

@@ -84,29 +84,229 @@ CREATE TABLE IF NOT EXISTS requests (
 );
 CREATE INDEX IF NOT EXISTS requests_by_age ON requests (created);
 
--- Conditions on extra properties, which are JSON of any type: values of different types differ and have no order.
--- pgstac would read both sides as numbers and fail, or as texts and find the text '1' where the number is asked for.
-CREATE OR REPLACE FUNCTION extra_property_is(content jsonb, keys text, operator text, given text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE
-        WHEN operator = 'isnull' THEN coalesce(found IN ('null', '[]', '{}'), true)
-        WHEN found IS NULL OR found = 'null' THEN NULL
-        WHEN operator = '=' THEN found = wanted
-        WHEN operator = '<>' THEN found <> wanted
-        WHEN operator = 'in' THEN found IN (SELECT jsonb_array_elements(wanted))
-        WHEN jsonb_typeof(found) <> jsonb_typeof(wanted) THEN NULL
-        WHEN operator = 'like' THEN (found #>> '{}') LIKE (wanted #>> '{}')
-        WHEN operator = '<' THEN found < wanted
-        WHEN operator = '<=' THEN found <= wanted
-        WHEN operator = '>' THEN found > wanted
-        WHEN operator = '>=' THEN found >= wanted
-    END
-    FROM (
-        SELECT
-            content->'properties'->'ingest:extra_properties' #> ARRAY(SELECT jsonb_array_elements_text(keys::jsonb)),
-            given::jsonb
-    ) AS sides (found, wanted)
+-- What searches read: one row an item, and a row for each of its tags. Triggers on pgstac's tables keep them, whoever
+-- writes there, in the transaction that writes. Texts are ordered by code points, whatever the database's collation.
+CREATE TABLE IF NOT EXISTS documents (
+    collection   text COLLATE "C" NOT NULL,
+    id           text COLLATE "C" NOT NULL,
+    datetime     timestamptz NOT NULL,
+    end_datetime timestamptz NOT NULL,
+    geometry     public.geometry NOT NULL,
+    tags         text[] COLLATE "C",
+    properties   jsonb NOT NULL,
+    -- The item as it is answered, but for its links, in UTF-8.
+    document     bytea NOT NULL,
+    -- Its links, but for those that depend on the address that is asked; null: it has none.
+    links        bytea,
+    -- Whether the document can be sent as it is. PostgreSQL writes 1e300 as 301 digits, which are another number to many.
+    plain        boolean NOT NULL,
+    PRIMARY KEY (collection, id)
+) WITH (toast_tuple_target = 1024);
+CREATE INDEX IF NOT EXISTS documents_newest ON documents (datetime DESC, collection DESC, id DESC);
+CREATE INDEX IF NOT EXISTS documents_newest_of_collection ON documents (collection, datetime DESC, id DESC);
+CREATE INDEX IF NOT EXISTS documents_by_id ON documents (id);
+CREATE INDEX IF NOT EXISTS documents_by_place ON documents USING gist (geometry);
+CREATE INDEX IF NOT EXISTS documents_by_tags ON documents USING gin (tags);
+ALTER TABLE documents ALTER COLUMN document SET COMPRESSION lz4, ALTER COLUMN properties SET COMPRESSION lz4;
+
+-- The newest images with a tag are the first rows of an index, however many or few there are.
+CREATE TABLE IF NOT EXISTS tagged (
+    tag          text COLLATE "C" NOT NULL,
+    datetime     timestamptz NOT NULL,
+    collection   text COLLATE "C" NOT NULL,
+    id           text COLLATE "C" NOT NULL,
+    end_datetime timestamptz NOT NULL,
+    extent       box NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS tagged_newest ON tagged (tag, datetime DESC, collection DESC, id DESC)
+    INCLUDE (end_datetime, extent);
+CREATE INDEX IF NOT EXISTS tagged_newest_of_collection ON tagged (tag, collection, datetime DESC, id DESC)
+    INCLUDE (end_datetime, extent);
+
+-- How long the longest item lasts. So an item that lasts into a period began at most that long before it, and the index
+-- of the datetimes has two ends.
+CREATE TABLE IF NOT EXISTS lasting (longest interval NOT NULL);
+INSERT INTO lasting SELECT '0' WHERE NOT EXISTS (SELECT FROM lasting);
+
+-- One row for each transaction that changed items of a collection; the worker adds them up. Two searches that see the
+-- same sum see the same items.
+CREATE TABLE IF NOT EXISTS changes (
+    collection   text COLLATE "C" NOT NULL,
+    transactions bigint NOT NULL DEFAULT 1
+);
+
+CREATE OR REPLACE FUNCTION whole_assets(own jsonb, base jsonb) RETURNS jsonb LANGUAGE sql STABLE
+SET search_path = pgstac, public AS $$
+    SELECT jsonb_object_agg(key, CASE
+        WHEN of_item.value IS NULL THEN of_base.value
+        WHEN of_base.value IS NULL THEN of_item.value
+        WHEN jsonb_typeof(of_item.value) = 'object' AND jsonb_typeof(of_base.value) = 'object' AND NOT EXISTS (
+            SELECT FROM jsonb_each(of_item.value) AS member
+            WHERE of_base.value ? member.key
+              AND (jsonb_typeof(member.value) IN ('object', 'array', 'null') OR member.value = '"𒍟※"')
+        ) THEN of_base.value || of_item.value
+        ELSE merge_jsonb(of_item.value, of_base.value)
+    END)
+    FROM jsonb_each(coalesce(own, '{}')) AS of_item FULL JOIN jsonb_each(base) AS of_base USING (key)
 $$;
-INSERT INTO pgstac.cql2_ops (op, template)
-VALUES ('extra_property', 'stac_ingest.extra_property_is(content, %s, %s, %s)')
-ON CONFLICT (op) DO UPDATE SET template = excluded.template WHERE cql2_ops.template <> excluded.template;
+
+-- An item whole again, as pgstac.content_hydrate makes it, which takes ten times as long: only the assets are merged,
+-- and deeply only those in which that makes a difference.
+CREATE OR REPLACE FUNCTION whole_item(item pgstac.items) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    base jsonb := pgstac.collection_base_item(item.collection, (item.content->>'pgstac:base_item')::int);
+    whole jsonb := jsonb_build_object('type', 'Feature', 'stac_version', base->'stac_version')
+        || (item.content - 'pgstac:base_item')
+        || jsonb_build_object('id', item.id, 'collection', item.collection,
+                              'geometry', public.st_asgeojson(item.geometry, 20)::jsonb);
+BEGIN
+    IF jsonb_typeof(base->'assets') = 'object' THEN
+        whole := whole || jsonb_build_object('assets', stac_ingest.whole_assets(whole->'assets', base->'assets'));
+    END IF;
+    RETURN jsonb_strip_nulls(whole);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION write_document(item pgstac.items) RETURNS void LANGUAGE plpgsql
+SET search_path = stac_ingest, public AS $$
+DECLARE
+    whole jsonb := whole_item(item);
+    links jsonb := whole->'links';
+    document text := (whole - 'links')::text;
+    tags text[] := CASE WHEN jsonb_typeof(whole->'properties'->'keywords') = 'array'
+                        THEN ARRAY(SELECT jsonb_array_elements_text(whole->'properties'->'keywords')) END;
+BEGIN
+    INSERT INTO documents VALUES (
+        item.collection, item.id, item.datetime, item.end_datetime, item.geometry, tags, whole->'properties',
+        convert_to(document, 'UTF8'),
+        CASE WHEN links <> '[]' THEN convert_to(links::text, 'UTF8') END,
+        document !~ '[1-9][0-9]{22}'
+    );
+    IF tags IS NOT NULL THEN
+        INSERT INTO tagged
+        SELECT tag, item.datetime, item.collection, item.id, item.end_datetime,
+               box(point(st_xmin(item.geometry), st_ymin(item.geometry)),
+                   point(st_xmax(item.geometry), st_ymax(item.geometry)))
+        FROM (SELECT DISTINCT unnest(tags) AS tag) AS own;
+    END IF;
+    IF item.end_datetime > item.datetime THEN
+        UPDATE lasting SET longest = item.end_datetime - item.datetime
+        WHERE longest < item.end_datetime - item.datetime;
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION remove_document(removed_collection text, removed_id text) RETURNS void
+LANGUAGE sql AS $$
+    WITH removed AS (
+        DELETE FROM stac_ingest.documents WHERE collection = removed_collection AND id = removed_id RETURNING *
+    )
+    DELETE FROM stac_ingest.tagged USING removed
+    WHERE tagged.tag = ANY (removed.tags) AND tagged.datetime = removed.datetime
+      AND tagged.collection = removed.collection AND tagged.id = removed.id;
+$$;
+
+CREATE OR REPLACE FUNCTION follow_item() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    changed text := coalesce(NEW.collection, OLD.collection);
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM stac_ingest.remove_document(OLD.collection, OLD.id);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM stac_ingest.write_document(
+            (NEW.id, NEW.geometry, NEW.collection, NEW.datetime, NEW.end_datetime, NEW.content, NEW.private)::pgstac.items
+        );
+    END IF;
+    -- The setting ends with the transaction, so the first row of each says it.
+    IF current_setting('stac_ingest.changed', true) IS DISTINCT FROM changed THEN
+        PERFORM set_config('stac_ingest.changed', changed, true);
+        INSERT INTO stac_ingest.changes (collection) VALUES (changed);
+        PERFORM pg_notify('stac_ingest', 'items');
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION follow_collection() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    -- pgstac drops the tables of its items, for which no other trigger is called.
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM stac_ingest.tagged USING stac_ingest.documents
+        WHERE documents.collection = OLD.id AND tagged.tag = ANY (documents.tags)
+          AND tagged.datetime = documents.datetime AND tagged.collection = OLD.id AND tagged.id = documents.id;
+        DELETE FROM stac_ingest.documents WHERE collection = OLD.id;
+        INSERT INTO stac_ingest.changes (collection) VALUES (OLD.id);
+    END IF;
+    PERFORM pg_notify('stac_ingest', 'collection ' || coalesce(NEW.id, OLD.id));
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION follow_queryables() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('stac_ingest', 'queryables');
+    RETURN NULL;
+END
+$$;
+
+-- The tags in use, each once: as many steps along the index as there are tags.
+CREATE OR REPLACE FUNCTION tags_in_use() RETURNS SETOF text LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE found (tag) AS (
+        (SELECT tag FROM stac_ingest.tagged ORDER BY tag LIMIT 1)
+        UNION ALL
+        SELECT (SELECT tagged.tag FROM stac_ingest.tagged WHERE tagged.tag > found.tag ORDER BY tagged.tag LIMIT 1)
+        FROM found WHERE found.tag IS NOT NULL
+    )
+    SELECT tag FROM found WHERE tag IS NOT NULL
+$$;
+
+-- What filters need beside PostgreSQL's own operators. None of them fails, whatever the JSON holds.
+CREATE OR REPLACE FUNCTION parsed(document bytea) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN convert_from(document, 'UTF8')::jsonb;
+
+CREATE OR REPLACE FUNCTION time_of(value jsonb) RETURNS timestamptz LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET timezone = 'UTC' AS $$
+BEGIN
+    RETURN CASE jsonb_typeof(value) WHEN 'string' THEN (value #>> '{}')::timestamptz END;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION a_contains(of_item jsonb, given jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN jsonb_typeof(of_item) = 'array' AND jsonb_typeof(given) = 'array' THEN NOT EXISTS (
+    SELECT jsonb_array_elements(given) EXCEPT SELECT jsonb_array_elements(of_item)
+) END;
+
+CREATE OR REPLACE FUNCTION a_contained_by(of_item jsonb, given jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN stac_ingest.a_contains(given, of_item);
+
+CREATE OR REPLACE FUNCTION a_overlaps(of_item jsonb, given jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN jsonb_typeof(of_item) = 'array' AND jsonb_typeof(given) = 'array' THEN EXISTS (
+    SELECT jsonb_array_elements(given) INTERSECT SELECT jsonb_array_elements(of_item)
+) END;
+
+-- Makes what searches read anew of what the catalog holds.
+CREATE OR REPLACE FUNCTION rebuild_documents() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    TRUNCATE stac_ingest.documents, stac_ingest.tagged;
+    PERFORM stac_ingest.write_document(items) FROM pgstac.items;
+    INSERT INTO stac_ingest.changes (collection) SELECT id FROM pgstac.collections;
+END
+$$;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'follow_item' AND tgrelid = 'pgstac.items'::regclass) THEN
+        CREATE TRIGGER follow_item AFTER INSERT OR UPDATE OR DELETE ON pgstac.items
+            FOR EACH ROW EXECUTE FUNCTION stac_ingest.follow_item();
+        PERFORM stac_ingest.rebuild_documents();
+    END IF;
+END
+$$;
+CREATE OR REPLACE TRIGGER follow_collection AFTER INSERT OR UPDATE OR DELETE ON pgstac.collections
+    FOR EACH ROW EXECUTE FUNCTION stac_ingest.follow_collection();
+CREATE OR REPLACE TRIGGER follow_queryables AFTER INSERT OR UPDATE OR DELETE ON pgstac.queryables
+    FOR EACH STATEMENT EXECUTE FUNCTION stac_ingest.follow_queryables();

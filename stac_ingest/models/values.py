@@ -93,6 +93,22 @@ Timestamp = Annotated[datetime, BeforeValidator(whole_date), AfterValidator(_utc
 """A moment; without a zone it is UTC, and digits below the microsecond are dropped."""
 
 
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:)(\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+
+
+def moment_of(text: str) -> datetime:
+    """Return the moment that a text in RFC 3339 names; without a zone it is UTC, and a leap second is the one before.
+
+    Raises:
+        ValueError: It is none, or not between the years 1 and 9999.
+    """
+    found = _RFC3339.fullmatch(text.upper())
+    if found is None:
+        raise ValueError("expected a time such as 2024-05-01T10:00:00Z")
+    minute, second, fraction, zone = found.groups("")
+    return _utc(datetime.fromisoformat(f"{minute}{min(int(second), 59):02}{fraction}{zone}"))
+
+
 def timestamp_text(moment: datetime) -> str:
     """Return a moment as RFC 3339 in UTC with a `Z`, as STAC asks."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

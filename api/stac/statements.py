@@ -1,0 +1,230 @@
+"""From a search to the one statement that answers it.
+
+The newest Items come first, and paging is by key: a token holds what the last Item of a page is sorted by, so the next
+page begins behind it, whatever has been added or deleted meanwhile, and an index leads there. A search for a tag reads
+an index of that tag in which the newest come first; PostgreSQL chooses among the others.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+import shapely
+
+from api.stac.conditions import TIMES, Condition, Values, geometry_of
+from api.stac.cql2 import TAGS, keys_of
+from api.stac.search import BEGINNING, Search, SortKey
+from api.stac.tags import leading_tag
+from stac_ingest.errors import RequestError
+
+NEWEST_FIRST = (SortKey("datetime", descending=True),)
+_COLUMNS = {"id": "text", "collection": "text", "datetime": "timestamptz", "end_datetime": "timestamptz"}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL and the values that it binds."""
+
+    text: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What results are sorted by, as SQL."""
+
+    sql: str
+    kind: str
+    descending: bool
+    nullable: bool
+
+    def order(self, *, reverse: bool) -> str:
+        """Return the key's part of ORDER BY; what has no value comes last, in a reversed walk first."""
+        direction = "DESC" if self.descending is not reverse else "ASC"
+        return f"{self.sql} {direction}{f' NULLS {"FIRST" if reverse else "LAST"}' if self.nullable else ''}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """The statement of a page, and what its rows are sorted by."""
+
+    statement: Statement
+    count: Statement
+    """Counts all Items of the search, up to a limit."""
+    estimate: Statement
+    """Asks for the plan of counting them all."""
+    backwards: bool
+    """Whether its rows come in the reverse order."""
+    keys: int
+
+    def keys_of(self, row: Mapping[str, Any]) -> list[str | None]:
+        """Return what a row is sorted by, as texts."""
+        return [row[f"key_{index}"] for index in range(self.keys)]
+
+
+def page_of(search: Search, count_limit: int) -> Page:
+    """Return the statements of a search.
+
+    Raises:
+        RequestError: 400 `INVALID_FILTER`, `INVALID_PARAMETER`.
+    """
+    values = Values()
+    tag, rest = leading_tag(search.filter)
+    search = replace(search, filter=rest)
+    conditions = list(_conditions(search, values, tag))
+    keys = keys_of_order(search.order, values, "tagged" if tag is not None else "documents")
+    backwards, after = _position(search.token, keys)
+    source = counted_in = "stac_ingest.documents"
+    counted = " AND ".join(conditions) or "TRUE"
+    if tag is not None:
+        source = f"stac_ingest.tagged JOIN {source} USING (collection, id)"
+        counted_in = source if "documents." in counted else "stac_ingest.tagged"
+    if after is not None:
+        conditions.append(_behind(keys, after, values, backwards=backwards))
+    where = " AND ".join(conditions) or "TRUE"
+    order = ", ".join(key.order(reverse=backwards) for key in keys)
+    shown = ", ".join(f"({key.sql})::text AS key_{index}" for index, key in enumerate(keys))
+    changed = _changed(search, values)
+    return Page(
+        statement=_numbered(
+            "SELECT documents.collection, documents.id, documents.document, documents.links, documents.plain,"
+            f" {shown}, {changed} AS state FROM {source} WHERE {where} ORDER BY {order} LIMIT {search.limit + 1}",
+            values,
+        ),
+        count=_numbered(
+            f"SELECT {changed} AS state, count(*) AS count"
+            f" FROM (SELECT FROM {counted_in} WHERE {counted} LIMIT {count_limit + 1}) AS found",
+            values,
+        ),
+        estimate=_numbered(f"EXPLAIN (FORMAT JSON) SELECT FROM {counted_in} WHERE {counted}", values),
+        keys=len(keys),
+        backwards=backwards,
+    )
+
+
+def _numbered(sql: str, values: Values) -> Statement:
+    text, bound = values.numbered(sql)
+    return Statement(text, tuple(bound))
+
+
+def _changed(search: Search, values: Values) -> str:
+    """Return SQL that is the same number as long as the Items of the collections are the same."""
+    summed = "(SELECT sum(transactions)::bigint FROM stac_ingest.changes"
+    if search.collections is None:
+        return f"{summed})"
+    return f"{summed} WHERE changes.collection = ANY ({values.bind(list(search.collections), 'text[]')}))"
+
+
+def where_of(search: Search, values: Values) -> str:
+    """Return what the Items of a search have in common, as a condition on `stac_ingest.documents`."""
+    return " AND ".join(_conditions(search, values, None)) or "TRUE"
+
+
+def _conditions(search: Search, values: Values, tag: str | None) -> Iterator[str]:
+    # What an index of the tags holds too is asked of it, so that others are not looked up.
+    first = "tagged" if tag is not None else "documents"
+    if tag is not None:
+        yield f"tagged.tag = {values.bind(tag, 'text')}"
+    if search.collections is not None:
+        yield _one_of(f"{first}.collection", search.collections, values)
+    if search.ids is not None:
+        yield _one_of(f"{first}.id", search.ids, values)
+    if search.period is not None:
+        start, end = (values.bind(moment, "timestamptz") for moment in search.period)
+        yield f"{first}.datetime <= {end} AND {first}.end_datetime >= {start}"
+        if search.period[0] > BEGINNING:
+            yield f"{first}.datetime >= {start} - (SELECT longest FROM stac_ingest.lasting)"
+    if search.area is not None:
+        if tag is not None:
+            yield f"tagged.extent && {values.bind(_extent(search.area), 'text::box')}"
+        yield f"ST_Intersects(documents.geometry, {geometry_of(search.area, values)})"
+    if search.filter is not None:
+        yield Condition(values, first).sql(search.filter)
+
+
+def _one_of(column: str, texts: Sequence[str], values: Values) -> str:
+    if len(texts) == 1:
+        return f"{column} = {values.bind(texts[0], 'text')}"
+    return f"{column} = ANY ({values.bind(list(texts), 'text[]')})"
+
+
+def _extent(area: Any) -> str:
+    west, south, east, north = shapely.from_geojson(orjson.dumps(area)).bounds
+    return f"({west},{south}),({east},{north})"
+
+
+def keys_of_order(order: Sequence[SortKey], values: Values, first: str = "documents") -> list[Key]:
+    """Return what results are sorted by; collection and id decide among equals, so that each has one place."""
+    asked = list(order) or list(NEWEST_FIRST)
+    names = {keys_of(key.name) for key in asked}
+    asked += [SortKey(name, asked[0].descending) for name in ("collection", "id") if (name,) not in names]
+    return [_key(key, values, first) for key in asked]
+
+
+def _key(key: SortKey, values: Values, first: str) -> Key:
+    keys = keys_of(key.name)
+    name = "datetime" if keys == ("start_datetime",) else ".".join(keys)
+    if not keys or keys in ((TAGS,), ("geometry",)):
+        raise RequestError(
+            400, "INVALID_PARAMETER", f"Expected something that has an order as sortby, found {key.name!r}."
+        )
+    if name in _COLUMNS and len(keys) == 1:
+        return Key(f"{first}.{name}", _COLUMNS[name], key.descending, nullable=False)
+    sql = f"nullif(documents.properties #> {values.bind(list(TIMES.get(name, keys)), 'text[]')}, 'null')"
+    if name in TIMES:
+        return Key(f"stac_ingest.time_of({sql})", "timestamptz", key.descending, nullable=True)
+    return Key(sql, "jsonb", key.descending, nullable=True)
+
+
+def token_of(texts: Sequence[str | None], *, backwards: bool) -> str:
+    """Return the token of the page behind, or before, an Item with these keys."""
+    return base64.urlsafe_b64encode(orjson.dumps(["prev" if backwards else "next", *texts])).decode().rstrip("=")
+
+
+def _position(token: str | None, keys: Sequence[Key]) -> tuple[bool, list[str | None] | None]:
+    if token is None:
+        return False, None
+    try:
+        direction, *texts = orjson.loads(base64.b64decode(f"{token}{'=' * (-len(token) % 4)}", b"-_", validate=True))
+    except (binascii.Error, ValueError, TypeError):
+        raise _wrong_token(token) from None
+    readable = all(text is None or (isinstance(text, str) and "\0" not in text) for text in texts)
+    if direction not in ("next", "prev") or len(texts) != len(keys) or not readable:
+        raise _wrong_token(token)
+    return direction == "prev", texts
+
+
+def _wrong_token(token: str) -> RequestError:
+    return RequestError(
+        400,
+        "INVALID_PARAMETER",
+        f"Expected as token what a link to the next or previous page of this search holds, found {token[:100]!r}.",
+    )
+
+
+def _behind(keys: Sequence[Key], texts: Sequence[str | None], values: Values, *, backwards: bool) -> str:
+    """Return that an Item comes behind the one with these keys; before it, if the walk goes backwards."""
+    bound = [
+        text if text is None else values.bind(text, f"text::{key.kind}") for key, text in zip(keys, texts, strict=True)
+    ]
+    if len({key.descending for key in keys}) == 1 and not any(key.nullable for key in keys):
+        sign = "<" if keys[0].descending is not backwards else ">"
+        return f"({', '.join(key.sql for key in keys)}) {sign} ({', '.join(text or '' for text in bound)})"
+    ways, equal = [], ""
+    for key, text in zip(keys, bound, strict=True):
+        if (further := _further(key, text, backwards=backwards)) is not None:
+            ways.append(f"{equal}{further}")
+        equal += f"{key.sql} IS NULL AND " if text is None else f"{key.sql} = {text} AND "
+    return f"({' OR '.join(f'({way})' for way in ways)})"
+
+
+def _further(key: Key, text: str | None, *, backwards: bool) -> str | None:
+    if text is None:  # the last ones: behind them is nothing, before them all that have a value
+        return f"{key.sql} IS NOT NULL" if backwards else None
+    compared = f"{key.sql} {'<' if key.descending is not backwards else '>'} {text}"
+    return f"({compared} OR {key.sql} IS NULL)" if key.nullable and not backwards else compared
