@@ -7,7 +7,6 @@ from importlib.metadata import version
 from brotli_asgi import BrotliMiddleware
 from fastapi import APIRouter, FastAPI
 from stac_fastapi.api.app import StacApi
-from stac_fastapi.api.middleware import ProxyHeaderMiddleware
 from stac_fastapi.api.models import (
     ItemCollectionUri,
     JSONResponse,
@@ -15,18 +14,21 @@ from stac_fastapi.api.models import (
     create_post_request_model,
     create_request_model,
 )
-from stac_fastapi.extensions import TransactionExtension
 from stac_fastapi.pgstac.config import Settings
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from api import assets, deletions, health, uploads
 from api.errors import add_error_handlers
+from api.forwarded import ForwardedMiddleware
 from api.lifespan import lifespan
-from api.middleware import ForwardedPrefixMiddleware, HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
+from api.limits import LimitsMiddleware
+from api.middleware import HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
+from api.stac import sortables
+from api.stac.bulk import BulkTransactions, BulkTransactionsClient
 from api.stac.client import CatalogClient, SearchBody
 from api.stac.extensions import extensions
-from api.stac.transactions import TransactionsClient
+from api.stac.transactions import Transactions, TransactionsClient
 from stac_ingest.database.cluster import address_of
 from stac_ingest.settings import ApiSettings, ServiceSettings, load
 from stac_ingest.storage import open_store
@@ -49,7 +51,7 @@ def create_app(service: ServiceSettings | None = None, settings: ApiSettings | N
         lifespan=lifespan(database_url, store, settings.max_file_bytes),
         middleware=_middlewares(settings, store.url),
     )
-    for part in (uploads, deletions, assets, health):
+    for part in (uploads, deletions, assets, health, sortables):
         app.include_router(part.router)
     _add_stac_api(app, settings)
     add_error_handlers(app)
@@ -65,17 +67,24 @@ def _middlewares(settings: ApiSettings, store_url: str) -> list[Middleware]:
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
             allow_headers=[
                 *("Authorization", "Content-Type", "Content-Digest", "Range"),
-                *("If-Match", "If-None-Match", "Idempotency-Key"),
+                *(
+                    "If-Match",
+                    "If-None-Match",
+                    "If-Modified-Since",
+                    "If-Unmodified-Since",
+                    "If-Range",
+                    "Idempotency-Key",
+                ),
             ],
             expose_headers=["Accept-Ranges", "Content-Length", "Content-Range", "ETag", "Location", "Allow"],
             max_age=600,
         ),
         Middleware(WriteKeyMiddleware, api_keys=settings.api_keys),
+        Middleware(LimitsMiddleware),
         Middleware(HeadMiddleware),
         # Ranges of a compressed answer would be ranges of something else, so assets and events stay as they are.
         Middleware(BrotliMiddleware, excluded_handlers=[r"^/assets/", r"^/uploads/[^/]+/events$"]),
-        Middleware(ProxyHeaderMiddleware),
-        Middleware(ForwardedPrefixMiddleware),
+        Middleware(ForwardedMiddleware),
         Middleware(PublicHrefsMiddleware, store_url=store_url),
     ]
 
@@ -109,7 +118,10 @@ def _add_stac_api(app: FastAPI, settings: ApiSettings) -> None:
         extensions=[
             *offered.search,
             *offered.item_collection,
-            TransactionExtension(client=TransactionsClient(), settings=stac_settings, response_class=JSONResponse),
+            Transactions(  # type: ignore[call-arg]
+                client=TransactionsClient(), settings=stac_settings, response_class=JSONResponse
+            ),
+            BulkTransactions(client=BulkTransactionsClient()),  # type: ignore[call-arg]
             collection_search,
         ],
         client=CatalogClient(  # type: ignore[call-arg]

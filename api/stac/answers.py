@@ -58,7 +58,7 @@ def _answer(kind: Any, stored: Json, made: list[Json], here: str, request: Reque
 
 
 def require_unchanged(stored: Json, request: Request) -> None:
-    """Refuse a change of something that is no longer as the request's `If-Match` says, if it says anything.
+    """Refuse a change of something that is not as the request's `If-Match` says, or that is as `If-None-Match` says.
 
     Raises:
         RequestError: 412 `PRECONDITION_FAILED`.
@@ -70,6 +70,13 @@ def require_unchanged(stored: Json, request: Request) -> None:
             "PRECONDITION_FAILED",
             f"Expected {stored['id']!r} to be as it was when it was read, but somebody else has changed it meanwhile;"
             " reload it, and make the change again.",
+        )
+    if _names(request.headers.get("if-none-match", ""), stored):
+        raise RequestError(
+            412,
+            "PRECONDITION_FAILED",
+            f"Expected that there is no {stored['id']!r} as If-None-Match names it, but there is;"
+            " leave the header away to change what is there.",
         )
 
 

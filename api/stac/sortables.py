@@ -1,0 +1,49 @@
+"""What a search can be sorted by (STAC API Sort extension 1.1): the queryables that have an order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from stac_fastapi.types.requests import get_base_url
+from starlette.responses import JSONResponse, Response
+
+from stac_ingest import catalog
+from stac_ingest.database.migrate import QUERYABLES
+
+router = APIRouter(tags=["Sort Extension"])
+
+REL = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
+SORTABLES: dict[str, dict[str, Any]] = {
+    "id": {"title": "Name", "type": "string"},
+    "collection": {"title": "Collection", "type": "string"},
+    "datetime": {"title": "Acquired, or its start", "type": "string", "format": "date-time"},
+    "end_datetime": {"title": "Acquired, or its end", "type": "string", "format": "date-time"},
+    **{name: schema for name, schema in QUERYABLES.items() if schema["type"] != "array"},
+}
+
+
+@router.get("/sortables")
+async def sortables(request: Request) -> Response:
+    """Return what every search can be sorted by, as JSON Schema; other properties are sorted as texts."""
+    return _answer(f"{get_base_url(request)}sortables")
+
+
+@router.get("/collections/{collection_id}/sortables")
+async def collection_sortables(collection_id: str, request: Request) -> Response:
+    """Return what a search in one Collection can be sorted by, as JSON Schema."""
+    async with request.app.state.pool.connection() as connection:
+        await catalog.get_collection(connection, collection_id)
+    return _answer(f"{get_base_url(request)}collections/{collection_id}/sortables")
+
+
+def _answer(address: str) -> Response:
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": address,
+        "type": "object",
+        "title": "Sortables",
+        "properties": SORTABLES,
+        "additionalProperties": True,
+    }
+    return JSONResponse(document, media_type="application/schema+json")
