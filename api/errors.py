@@ -54,6 +54,7 @@ STATUS_AND_CODE: dict[type[Exception], tuple[int, str | None]] = {
     asyncpg.InternalServerError: (400, "INVALID_REQUEST"),
     psycopg.DataError: (400, "INVALID_REQUEST"),
     psycopg.errors.RaiseException: (400, "INVALID_REQUEST"),
+    psycopg.errors.ProgramLimitExceeded: (400, "INVALID_REQUEST"),
     # A database that is away, starting, stopping or out of connections.
     OSError: (503, None),
     TimeoutError: (503, None),

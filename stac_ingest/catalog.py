@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any, Literal
 
 from psycopg.errors import UniqueViolation
@@ -18,9 +17,10 @@ from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter, ValidationError
 
 from stac_ingest.database import Connection, queries
+from stac_ingest.database.migrate import QUERYABLES
 from stac_ingest.errors import RequestError
 from stac_ingest.models.values import Timestamp, timestamp_text
-from stac_ingest.stac import WORLD, Json, bbox_of, boxes_touch, positions, with_extensions
+from stac_ingest.stac import WORLD, Json, bbox_of, boxes_touch, is_place, places_of, with_extensions
 
 SUMMARISED = frozenset(("platform", "proj:code", "gsd", "eo:cloud_cover"))
 """Summaries that follow the items; others are whoever's wrote them."""
@@ -315,15 +315,13 @@ def check_geometry(item: Json) -> None:
         RequestError: 400 `INVALID_GEOMETRY`.
     """
     geometry = item.get("geometry")
-    parts = geometry.get("geometries") or [geometry] if geometry else []
-    if not geometry or not all(part.get("coordinates") for part in parts):
+    if not geometry or not is_place(geometry):
         raise RequestError(
             400,
             "INVALID_GEOMETRY",
             f"Expected item {item.get('id')!r} to have a geometry, found {str(geometry)[:200]}.",
         )
-    places = chain.from_iterable(positions(part["coordinates"]) for part in parts)
-    if not all(abs(lon) <= 180 and abs(lat) <= 90 for lon, lat in places):
+    if not all(abs(lon) <= 180 and abs(lat) <= 90 for lon, lat in places_of(geometry)):
         raise RequestError(
             400,
             "INVALID_GEOMETRY",
@@ -340,15 +338,44 @@ def check_geometry(item: Json) -> None:
         )
 
 
-def check_numbers(item: Json) -> None:
-    """Refuse an Item whose cloud cover is none; raises RequestError 400 `INVALID_REQUEST`."""
-    cover = (item.get("properties") or {}).get("eo:cloud_cover", 0)
-    if isinstance(cover, bool) or not isinstance(cover, int | float | None):
-        raise RequestError(
-            400,
-            "INVALID_REQUEST",
-            f"Expected the eo:cloud_cover of {item.get('id')!r} to be a number (percent), found {str(cover)[:100]!r}.",
-        )
+def check_properties(item: Json) -> None:
+    """Refuse an Item with a property of another type than is said of it, over which every search by it would stumble.
+
+    Raises:
+        RequestError: 400 `INVALID_REQUEST`, which names the property.
+    """
+    properties = item.get("properties") or {}
+    for name, schema in QUERYABLES.items():
+        value = properties.get(name)
+        kind = "moment" if "format" in schema else schema["type"]
+        if value is not None and not _IS[kind](value):
+            raise RequestError(
+                400,
+                "INVALID_REQUEST",
+                f"Expected {name} of item {item.get('id')!r} to be {_CALLED[kind]}, found {str(value)[:100]!r}.",
+            )
+
+
+def _is_moment(value: object) -> bool:
+    try:
+        _MOMENT.validate_python(value)
+    except ValidationError:
+        return False
+    return isinstance(value, str) and value[10:11] in ("T", "t")
+
+
+_IS: dict[str, Callable[[Any], bool]] = {
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "string": lambda value: isinstance(value, str),
+    "moment": _is_moment,
+    "array": lambda value: isinstance(value, list) and all(isinstance(inner, str) for inner in value),
+}
+_CALLED = {
+    "number": "a number",
+    "string": "a text",
+    "moment": "a time such as 2024-05-01T10:00:00Z",
+    "array": "a list of texts",
+}
 
 
 def dated(item: Json) -> Json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 from fastapi import Request
 from stac_fastapi.api.models import GeoJSONResponse
@@ -26,8 +26,9 @@ QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 def collection_answer(stored: Json, request: Request, status: int = 200) -> Response:
     """Return a Collection as it is answered; 304 when the request says that it has it already."""
     base = get_base_url(request)
-    here = urljoin(base, f"collections/{stored['id']}")
-    made = CollectionLinks(collection_id=stored["id"], request=request).create_links()
+    collection_id = _in_address(stored["id"])
+    here = urljoin(base, f"collections/{collection_id}")
+    made = CollectionLinks(collection_id=collection_id, request=request).create_links()
     made.append(
         {"rel": QUERYABLES, "type": "application/schema+json", "title": "Queryables", "href": f"{here}/queryables"}
     )
@@ -36,9 +37,15 @@ def collection_answer(stored: Json, request: Request, status: int = 200) -> Resp
 
 def item_answer(stored: Json, request: Request, status: int = 200) -> Response:
     """Return an Item as it is answered; 304 when the request says that it has it already."""
-    here = urljoin(get_base_url(request), f"collections/{stored['collection']}/items/{stored['id']}")
-    made = ItemLinks(collection_id=stored["collection"], item_id=stored["id"], request=request).create_links()
+    collection_id, item_id = _in_address(stored["collection"]), _in_address(stored["id"])
+    here = urljoin(get_base_url(request), f"collections/{collection_id}/items/{item_id}")
+    made = ItemLinks(collection_id=collection_id, item_id=item_id, request=request).create_links()
     return _answer(GeoJSONResponse, stored, made, here, request, status)
+
+
+def _in_address(name: str) -> str:
+    # Other tools of pgstac write ids that ours refuse.
+    return quote(name, safe=":")
 
 
 def _answer(kind: Any, stored: Json, made: list[Json], here: str, request: Request, status: int) -> Response:

@@ -14,7 +14,7 @@ from stac_ingest.stac.extensions import (
     schema_document,
     with_extensions,
 )
-from stac_ingest.stac.geometry import bbox_of, boxes_touch, positions
+from stac_ingest.stac.geometry import bbox_of, boxes_touch, is_place, places_of
 from stac_ingest.stac.images import PROPERTIES, Property, data_assets, image_from_item, item_with_files, item_with_image
 from stac_ingest.stac.nulls import nulls_of
 from stac_ingest.stac.patch import merge_patch
@@ -35,11 +35,12 @@ __all__ = [
     "collection_from_product",
     "data_assets",
     "image_from_item",
+    "is_place",
     "item_with_files",
     "item_with_image",
     "merge_patch",
     "nulls_of",
-    "positions",
+    "places_of",
     "product_from_collection",
     "schema_document",
     "stac_band",

@@ -27,6 +27,17 @@ def bbox_of(geometry: Json) -> list[float]:
     return [min(box[0] for box in boxes), south, max(box[2] for box in boxes), north]
 
 
+def is_place(geometry: Json) -> bool:
+    """Return whether a geometry, and each of its parts, has a position."""
+    parts = list(_parts_of(geometry))
+    return bool(parts) and all(any(True for _ in positions(part)) for part in parts)
+
+
+def places_of(geometry: Json) -> Iterator[tuple[float, float]]:
+    """Yield the (x, y) of every position of a geometry."""
+    yield from chain.from_iterable(positions(part) for part in _parts_of(geometry))
+
+
 def boxes_touch(one: Sequence[float], other: Sequence[float], *, within: float = 0) -> bool:
     """Return whether two boxes, of [west, south, east, north] each, come as near as that many degrees."""
     return (
