@@ -6,20 +6,21 @@ from importlib.metadata import version
 
 from brotli_asgi import BrotliMiddleware
 from fastapi import FastAPI
-from stac_fastapi.api.middleware import ProxyHeaderMiddleware
 from stac_fastapi.api.models import JSONResponse
 from stac_fastapi.api.openapi import update_openapi
-from stac_fastapi.extensions import TransactionExtension
 from stac_fastapi.types.config import ApiSettings as StacSettings
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from api import assets, deletions, health, uploads
 from api.errors import add_error_handlers
+from api.forwarded import ForwardedMiddleware
 from api.lifespan import lifespan
-from api.middleware import ForwardedPrefixMiddleware, HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
-from api.stac import reading
-from api.stac.transactions import TransactionsClient
+from api.limits import LimitsMiddleware
+from api.middleware import HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
+from api.stac import reading, sortables
+from api.stac.bulk import BulkTransactions, BulkTransactionsClient
+from api.stac.transactions import Transactions, TransactionsClient
 from stac_ingest.database.cluster import address_of
 from stac_ingest.settings import ApiSettings, ServiceSettings, load
 from stac_ingest.storage import open_store
@@ -42,7 +43,7 @@ def create_app(service: ServiceSettings | None = None, settings: ApiSettings | N
         lifespan=lifespan(database_url, store, settings.max_file_bytes),
         middleware=_middlewares(settings, store.url),
     )
-    for part in (reading, uploads, deletions, assets, health):
+    for part in (reading, sortables, uploads, deletions, assets, health):
         app.include_router(part.router)
     _add_transactions(app)
     add_error_handlers(app)
@@ -59,26 +60,34 @@ def _middlewares(settings: ApiSettings, store_url: str) -> list[Middleware]:
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
             allow_headers=[
                 *("Authorization", "Content-Type", "Content-Digest", "Range"),
-                *("If-Match", "If-None-Match", "Idempotency-Key"),
+                *(
+                    "If-Match",
+                    "If-None-Match",
+                    "If-Modified-Since",
+                    "If-Unmodified-Since",
+                    "If-Range",
+                    "Idempotency-Key",
+                ),
             ],
             expose_headers=["Accept-Ranges", "Content-Length", "Content-Range", "ETag", "Location", "Allow"],
             max_age=600,
         ),
         Middleware(WriteKeyMiddleware, api_keys=settings.api_keys),
+        Middleware(LimitsMiddleware),
         Middleware(HeadMiddleware),
         # Ranges of a compressed answer would be ranges of something else, so assets and events stay as they are.
         Middleware(BrotliMiddleware, excluded_handlers=[r"^/assets/", r"^/uploads/[^/]+/events$"]),
-        Middleware(ProxyHeaderMiddleware),
-        Middleware(ForwardedPrefixMiddleware),
+        Middleware(ForwardedMiddleware),
         Middleware(PublicHrefsMiddleware, store_url=store_url),
     ]
 
 
 def _add_transactions(app: FastAPI) -> None:
     app.state.router_prefix = ""
-    TransactionExtension(
+    Transactions(  # type: ignore[call-arg]
         client=TransactionsClient(),
         # What stac-fastapi would else take from the environment.
         settings=StacSettings(_env_file=None, enable_response_models=False, enable_direct_response=False),
         response_class=JSONResponse,
     ).register(app)
+    BulkTransactions(client=BulkTransactionsClient()).register(app)  # type: ignore[call-arg]

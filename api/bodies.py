@@ -7,22 +7,30 @@ from typing import Any
 
 from stac_ingest.errors import RequestError
 
+MAX_DEPTH = 64
+"""How deep the body of a write may nest."""
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
-def require_storable(value: Any) -> None:
+def require_storable(value: Any, levels: float = math.inf) -> None:
     """Refuse a body with numbers or characters that would be lost on the way to the database and back.
+
+    Args:
+        value: The body, or a part of it.
+        levels: How deep objects and lists may nest in it.
 
     Raises:
         RequestError: 400 `INVALID_REQUEST`, which names the value.
     """
+    if levels < 0:
+        raise RequestError(400, "INVALID_REQUEST", f"Expected JSON that nests at most {MAX_DEPTH} deep, found deeper.")
     if isinstance(value, dict):
         for key, inner in value.items():
             require_storable(key)
-            require_storable(inner)
+            require_storable(inner, levels - 1)
     elif isinstance(value, list):
         for inner in value:
-            require_storable(inner)
+            require_storable(inner, levels - 1)
     elif isinstance(value, str) and "\x00" in value:
         raise _refused("texts without the character NUL", value)
     elif (

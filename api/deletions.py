@@ -21,9 +21,13 @@ async def open_deletion(collection_id: str, request: Request) -> Response:
     async with writing(request) as write:
         deletion_id = write.result
         if not write.repeated:
-            deletion_id = await _deletions(request).open(write.connection, collection_id)
-            if deletion_id is not None:
-                await write.keep(deletion_id)
+            deletion_id = await deletions_of(request).open(write.connection, collection_id)
+            await write.keep(deletion_id)
+    return await deletion_answer(request, deletion_id)
+
+
+async def deletion_answer(request: Request, deletion_id: str | None) -> Response:
+    """Return where a deletion that has begun can be followed; 204 when there is none, because it is done already."""
     if deletion_id is None:
         return Response(status_code=204)
     answer = await _answer(request, deletion_id, status_code=202)
@@ -34,7 +38,7 @@ async def open_deletion(collection_id: str, request: Request) -> Response:
 @router.get("/collections/{collection_id}/deletions")
 async def list_deletions(collection_id: str, request: Request) -> Response:
     """Return the deletions of a product, newest first."""
-    found = await _deletions(request).find(collection_id)
+    found = await deletions_of(request).find(collection_id)
     documents = [_document(request, deletion) for deletion in found]
     return JSONResponse({"deletions": documents}, headers={"Cache-Control": "no-store"})
 
@@ -46,7 +50,7 @@ async def get_deletion(deletion_id: str, request: Request) -> Response:
 
 
 async def _answer(request: Request, deletion_id: str, status_code: int = 200) -> Response:
-    deletion = await _deletions(request).get(deletion_id)
+    deletion = await deletions_of(request).get(deletion_id)
     return JSONResponse(_document(request, deletion), status_code=status_code, headers={"Cache-Control": "no-store"})
 
 
@@ -59,6 +63,7 @@ def _document(request: Request, deletion: Deletion) -> dict[str, Any]:
     return deletion.evolve(links=links).to_json()
 
 
-def _deletions(request: Request) -> Deletions:
+def deletions_of(request: Request) -> Deletions:
+    """Return the deletions of the service."""
     deletions: Deletions = request.app.state.deletions
     return deletions

@@ -20,6 +20,7 @@ from procrastinate.exceptions import ConnectorException
 from stac_fastapi.types import errors as stac_errors
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from stac_ingest.errors import AttributeValidationError, RequestError
 
@@ -30,9 +31,10 @@ RETRY_SECONDS = "5"
 
 _SENTENCES = {
     404: "There is nothing at this address; `/api.html` lists those that there are.",
-    405: "This address does not take requests of this method; the header `Allow` lists those that it takes.",
 }
 """What Starlette leaves unsaid."""
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_NOT_OFFERED = "This address does not take requests of this method; the header `Allow` lists those that it takes."
 _TOO_DEEP = "Expected JSON that does not nest so deeply."
 _UNAVAILABLE = "The database cannot be reached at the moment; try again in a few seconds."
 
@@ -52,6 +54,7 @@ STATUS_AND_CODE: dict[type[Exception], tuple[int, str | None]] = {
     asyncpg.InternalServerError: (400, "INVALID_REQUEST"),
     psycopg.DataError: (400, "INVALID_REQUEST"),
     psycopg.errors.RaiseException: (400, "INVALID_REQUEST"),
+    psycopg.errors.ProgramLimitExceeded: (400, "INVALID_REQUEST"),
     # A database that is away, starting, stopping or out of connections.
     OSError: (503, None),
     TimeoutError: (503, None),
@@ -83,6 +86,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestError, _handler(_refused))
     app.add_exception_handler(RequestValidationError, _handler(_malformed))
     app.add_exception_handler(HTTPException, _handler(_http))
+    app.add_exception_handler(405, _not_offered)
     for error, (status, code) in STATUS_AND_CODE.items():
         app.add_exception_handler(error, _handler(_unavailable if code is None else _listed(status, code)))
     app.add_exception_handler(RecursionError, _handler(_too_deep))
@@ -96,6 +100,22 @@ def _handler(answer: Callable[[Any], Response]) -> Callable[[Request, Exception]
     return handle
 
 
+async def _not_offered(request: Request, error: Exception) -> Response:
+    """Say which methods the address takes, which is what OPTIONS asks for; no route takes OPTIONS itself."""
+    routes = request.app.routes
+    offered = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    if "GET" in offered:
+        offered.append("HEAD")
+    allowed = {"Allow": ", ".join([*offered, "OPTIONS"])}
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=allowed)
+    return problem(405, "METHOD_NOT_ALLOWED", _NOT_OFFERED, allowed)
+
+
 def _refused(error: RequestError) -> Response:
     return problem(error.status, error.code, str(error))
 
@@ -106,7 +126,7 @@ def _malformed(error: RequestValidationError) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
-    codes = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 400: "INVALID_PARAMETER"}
+    codes = {404: "NOT_FOUND", 400: "INVALID_PARAMETER", 413: "PAYLOAD_TOO_LARGE"}
     headers = dict(error.headers) if error.headers else None
     unsaid = str(error.detail) == HTTPStatus(error.status_code).phrase
     detail = _SENTENCES.get(error.status_code, error.detail) if unsaid else error.detail

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 from collections.abc import Sequence
 
@@ -15,7 +14,6 @@ from api.errors import problem
 from stac_ingest.stac import SCHEMA, SCHEMA_PATH
 
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
-_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
 
 class WriteKeyMiddleware:
@@ -72,21 +70,6 @@ class HeadMiddleware:
 
 class _HeadSentError(Exception):
     """All that is wanted of an answer has been sent."""
-
-
-class ForwardedPrefixMiddleware:
-    """Take the path under which a proxy shows the service from `X-Forwarded-Prefix`."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Set the root path; a prefix that is no plain path is left out."""
-        if scope["type"] == "http":
-            prefix = Headers(scope=scope).get("x-forwarded-prefix", "").rstrip("/")
-            if _PREFIX.fullmatch(prefix):
-                scope = {**scope, "root_path": prefix}
-        await self.app(scope, receive, send)
 
 
 class PublicHrefsMiddleware:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from stac_fastapi.types.requests import get_base_url
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from api.bodies import require_storable
+from api.bodies import MAX_DEPTH, require_storable
 from api.writing import writing
 from stac_ingest import catalog
 from stac_ingest.errors import RequestError, UploadError
@@ -31,7 +31,6 @@ from stac_ingest.uploads import ExpectedFile, Uploads
 
 router = APIRouter(tags=["Uploads"])
 
-MAX_REQUEST_BYTES = 8 * 1024**2
 POLL_SECONDS = 0.5
 
 
@@ -64,8 +63,6 @@ async def open_upload(collection_id: str, request: Request) -> Response:
 
 async def _upload_request(request: Request, collection_id: str) -> UploadRequest:
     body = await request.body()
-    if len(body) > MAX_REQUEST_BYTES:
-        raise RequestError(413, "REQUEST_TOO_LARGE", f"Expected at most {MAX_REQUEST_BYTES} bytes, found {len(body)}.")
     try:
         sent = json.loads(body)
         if not isinstance(sent, dict) or not isinstance(sent.get("image"), dict):
@@ -76,7 +73,7 @@ async def _upload_request(request: Request, collection_id: str) -> UploadRequest
                 400, "ID_MISMATCH", f"Expected product_id {collection_id!r} of the address, found {named!r}."
             )
         asked = UploadRequest.model_validate(sent)
-        require_storable(sent)
+        require_storable(sent, MAX_DEPTH)
     except ValidationError as error:
         raise RequestError(422, "INVALID_UPLOAD", f"The upload cannot be opened: {describe(error)}.") from error
     except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits

@@ -35,7 +35,8 @@ async def writing(request: Request) -> AsyncIterator[Write]:
 
 
 async def _fingerprint(request: Request) -> str:
-    parts = (request.method, request.url.path, request.url.query, request.headers.get("if-match", ""))
+    conditions = (request.headers.get(name, "") for name in ("if-match", "if-none-match"))
+    parts = (request.method, request.url.path, request.url.query, *conditions)
     found = hashlib.sha256("\n".join(parts).encode())
     found.update(b"\n" + await request.body())
     return found.hexdigest()

@@ -7,9 +7,8 @@ so that extent and summaries always follow the items that are there. `created` a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any, Literal
 
 import orjson
@@ -18,9 +17,10 @@ from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter, ValidationError
 
 from stac_ingest.database import Connection, queries
+from stac_ingest.database.migrate import QUERYABLES
 from stac_ingest.errors import RequestError
 from stac_ingest.models.values import Timestamp, timestamp_text
-from stac_ingest.stac import WORLD, Json, positions, with_extensions
+from stac_ingest.stac import WORLD, Json, bbox_of, boxes_touch, is_place, places_of, with_extensions
 
 SUMMARISED = frozenset(("platform", "proj:code", "gsd", "eo:cloud_cover"))
 """Summaries that follow the items; others are whoever's wrote them."""
@@ -108,13 +108,14 @@ async def delete_collection(connection: Connection, collection: str) -> None:
             `UPLOAD_IN_PROGRESS`.
     """
     await lock_for_items(connection, collection)
-    found = await (await connection.execute(queries()["find_related"], {"collection": collection})).fetchone() or {}
+    found = await _related(connection, collection)
     if found["has_items"]:
         raise RequestError(
             409,
             "COLLECTION_NOT_EMPTY",
             f"Collection {collection!r} still has items; delete them first, for example with"
-            f" product.delete_related_objects() or POST /collections/{collection}/deletions.",
+            f" product.delete_related_objects() or POST /collections/{collection}/deletions,"
+            " or delete it with ?cascade=true.",
         )
     if found["upload"]:
         raise RequestError(
@@ -122,6 +123,21 @@ async def delete_collection(connection: Connection, collection: str) -> None:
             "UPLOAD_IN_PROGRESS",
             f"Collection {collection!r} has an upload that has not ended: {found['upload']}; wait for it or cancel it.",
         )
+    await remove_collection(connection, collection)
+
+
+async def is_in_use(connection: Connection, collection: str) -> bool:
+    """Return whether a Collection has items or unfinished uploads."""
+    return any((await _related(connection, collection)).values())
+
+
+async def _related(connection: Connection, collection: str) -> dict[str, Any]:
+    values = {"collection": collection}
+    return await (await connection.execute(queries()["find_related"], values)).fetchone() or {}
+
+
+async def remove_collection(connection: Connection, collection: str) -> None:
+    """Remove a locked Collection of which nothing is left, and what is known of its deletions that have ended."""
     await connection.execute(queries()["delete_collection"], {"id": collection})
     await connection.execute(queries()["forget_deletions"], {"collection": collection})
 
@@ -166,6 +182,13 @@ async def item_exists(connection: Connection, collection: str, item: str) -> boo
     return bool(row and row["found"])
 
 
+async def items_created(connection: Connection, collection: str, items: Iterable[str]) -> dict[str, str | None]:
+    """Return when each of these Items was created; those that are not there are left out."""
+    values = {"collection": collection, "items": list(items)}
+    found = await connection.execute(queries()["items_created"], values)
+    return {row["id"]: row["created"] async for row in found}
+
+
 async def create_items(connection: Connection, collection: str, items: Sequence[Json]) -> None:
     """Add Items, all or none.
 
@@ -194,8 +217,7 @@ async def create_items(connection: Connection, collection: str, items: Sequence[
 async def upsert_items(connection: Connection, collection: str, items: Sequence[Json]) -> None:
     """Add or replace Items; what is replaced keeps when it was created. Raises RequestError as `lock_for_items`."""
     await lock_for_items(connection, collection)
-    values = {"collection": collection, "items": [item["id"] for item in items]}
-    created = {row["id"]: row["created"] async for row in await connection.execute(queries()["items_created"], values)}
+    created = await items_created(connection, collection, (item["id"] for item in items))
     now = _now()
     written = [_stamped(item, created=created.get(item["id"]) or now, updated=now) for item in items]
     await connection.execute(queries()["upsert_items"], {"items": Jsonb(written)})
@@ -285,24 +307,86 @@ def _stored(stac: Json) -> Json:
 
 
 def check_geometry(item: Json) -> None:
-    """Refuse an Item that could never be found by place.
+    """Refuse an Item that could never be found by place, or whose bbox and geometry are at different places.
+
+    A ring may cross itself, as footprints in the field do; PostGIS finds such ones too.
 
     Raises:
-        RequestError: 400 `INVALID_GEOMETRY`, when there is none or it is not on the Earth.
+        RequestError: 400 `INVALID_GEOMETRY`.
     """
     geometry = item.get("geometry")
-    parts = geometry.get("geometries") or [geometry] if geometry else []
-    if not parts or not all(part.get("coordinates") for part in parts):
+    if not geometry or not is_place(geometry):
         raise RequestError(
-            400, "INVALID_GEOMETRY", f"Expected item {item.get('id')!r} to have a geometry, found {geometry!r}."
+            400,
+            "INVALID_GEOMETRY",
+            f"Expected item {item.get('id')!r} to have a geometry, found {str(geometry)[:200]}.",
         )
-    places = chain.from_iterable(positions(part["coordinates"]) for part in parts)
-    if not all(abs(lon) <= 180 and abs(lat) <= 90 for lon, lat in places):
+    if not all(abs(lon) <= 180 and abs(lat) <= 90 for lon, lat in places_of(geometry)):
         raise RequestError(
             400,
             "INVALID_GEOMETRY",
             f"Expected item {item.get('id')!r} to lie within -180 to 180 and -90 to 90 degrees; give it in WGS 84.",
         )
+    said, found = item["bbox"], bbox_of(geometry)
+    box = [*said[:2], *said[len(said) // 2 :][:2]]  # a box in three dimensions has a height on either side
+    on_earth = all(abs(lon) <= 180 for lon in box[::2]) and -90 <= box[1] <= box[3] <= 90
+    if not on_earth or not boxes_touch(box, found, within=_ROUNDED):
+        raise RequestError(
+            400,
+            "INVALID_GEOMETRY",
+            f"Expected the bbox of item {item.get('id')!r} to be that of its geometry, {found}, found {said}.",
+        )
+
+
+def check_properties(item: Json) -> None:
+    """Refuse an Item with a property of another type than is said of it, over which every search by it would stumble.
+
+    Raises:
+        RequestError: 400 `INVALID_REQUEST`, which names the property.
+    """
+    properties = item.get("properties") or {}
+    for name, schema in QUERYABLES.items():
+        value = properties.get(name)
+        kind = "moment" if "format" in schema else schema["type"]
+        if value is not None and not _IS[kind](value):
+            raise RequestError(
+                400,
+                "INVALID_REQUEST",
+                f"Expected {name} of item {item.get('id')!r} to be {_CALLED[kind]}, found {str(value)[:100]!r}.",
+            )
+
+
+def _is_moment(value: object) -> bool:
+    try:
+        _MOMENT.validate_python(value)
+    except ValidationError:
+        return False
+    return isinstance(value, str) and value[10:11] in ("T", "t")
+
+
+_IS: dict[str, Callable[[Any], bool]] = {
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "string": lambda value: isinstance(value, str),
+    "moment": _is_moment,
+    "array": lambda value: isinstance(value, list) and all(isinstance(inner, str) for inner in value),
+}
+_CALLED = {
+    "number": "a number",
+    "string": "a text",
+    "moment": "a time such as 2024-05-01T10:00:00Z",
+    "array": "a list of texts",
+}
+
+
+def dated(item: Json) -> Json:
+    """Return an Item with a datetime: its start, where it has a start and an end only.
+
+    pgstac forgets null, and clients such as QGIS leave out an item without the member `datetime`.
+    """
+    properties = item.get("properties")
+    if not isinstance(properties, dict) or properties.get("datetime") is not None:
+        return item
+    return {**item, "properties": {**properties, "datetime": properties.get("start_datetime")}}
 
 
 def check_datetimes(item: Json) -> None:
@@ -326,5 +410,7 @@ def check_datetimes(item: Json) -> None:
 
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Timestamp)
+_ROUNDED = 0.001
+"""How many degrees a bbox may lie off, because it was rounded."""
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime.max.replace(tzinfo=UTC)

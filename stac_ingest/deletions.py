@@ -51,6 +51,7 @@ class _Attempt:
     deletion: str
     collection: str
     number: int
+    with_collection: bool
     lease_seconds: float
 
 
@@ -63,21 +64,21 @@ class Deletions:
 
     # --- The client's side
 
-    async def open(self, connection: Connection, collection: str) -> str | None:
+    async def open(self, connection: Connection, collection: str, *, with_collection: bool = False) -> str | None:
         """Begin to delete all images and bands of a product, and return the deletion's id; None if there are none.
 
-        Until it has ended, the product takes neither uploads nor images.
+        Until it has ended, the product takes neither uploads nor images; `with_collection`, it ends with the product.
 
         Raises:
             RequestError: 404 `COLLECTION_NOT_FOUND`, or 409 `DELETION_RUNNING`.
         """
         bands = bands_from_collection(await catalog.lock_for_items(connection, collection))
         row = await (await connection.execute(queries()["count_items"], {"collection": collection})).fetchone()
-        total = len(bands) + (row["count"] if row else 0)
+        total = len(bands) + (row["count"] if row else 0) + with_collection
         if total == 0:
             return None
         deletion = str(uuid4())
-        values = {"id": deletion, "collection": collection, "total": total}
+        values = {"id": deletion, "collection": collection, "total": total, "with_collection": with_collection}
         await connection.execute(queries()["open_deletion"], values)
         await self._wake(connection, deletion)
         return deletion
@@ -114,7 +115,7 @@ class Deletions:
                 pass
             while await self._cancel_uploads(attempt, uploads, store):
                 await asyncio.sleep(UPLOAD_POLL_SECONDS)
-            await self._delete_bands(attempt)
+            await (self._delete_collection if attempt.with_collection else self._delete_bands)(attempt)
         except _LeaseLostError as error:
             logger.warning("%s", error)
         except psycopg.OperationalError as error:
@@ -130,7 +131,7 @@ class Deletions:
         async with self.pool.connection() as connection:
             values = {"after": FORGOTTEN_SECONDS}
             for found in await (await connection.execute(queries()["unfinished_deletions"], values)).fetchall():
-                last = _Attempt(found["id"], found["collection"], found["attempt"], lease_seconds=0)
+                last = _Attempt(found["id"], found["collection"], found["attempt"], False, lease_seconds=0)
                 if last.number < MAX_ATTEMPTS:
                     await self._wake(connection, last.deletion)
                 else:
@@ -141,7 +142,7 @@ class Deletions:
         values = {"id": deletion, "lease": lease_seconds}
         async with self.pool.connection() as connection:
             row = await (await connection.execute(queries()["claim_deletion"], values)).fetchone()
-        return _Attempt(deletion, row["collection"], row["attempt"], lease_seconds) if row else None
+        return _Attempt(deletion, **row, lease_seconds=lease_seconds) if row else None
 
     async def _cancel_uploads(self, attempt: _Attempt, uploads: Uploads, store: Store) -> int:
         """Cancel what has not ended, and return how many uploads cannot be canceled.
@@ -175,6 +176,13 @@ class Deletions:
                 await catalog.update_collection(connection, without)
             await catalog.refresh_collection(connection, attempt.collection)
             await self._advance(connection, attempt, len(bands))
+            await self._end(connection, attempt, TaskState.SUCCEEDED)
+
+    async def _delete_collection(self, attempt: _Attempt) -> None:
+        async with self.pool.connection() as connection:
+            before = await catalog.get_collection(connection, attempt.collection, lock=True)
+            await catalog.remove_collection(connection, attempt.collection)
+            await self._advance(connection, attempt, len(bands_from_collection(before)) + 1)
             await self._end(connection, attempt, TaskState.SUCCEEDED)
 
     # --- Steps inside a transaction

@@ -31,8 +31,8 @@ class Write:
     repeated: bool = False
     result: str | None = None
 
-    async def keep(self, result: str) -> None:
-        """Record what a repetition needs to give the same answer, such as the id of what was made."""
+    async def keep(self, result: str | None) -> None:
+        """Record what a repetition needs to give the same answer, such as the id of what was made, if there is any."""
         if self.key is not None:
             await self.connection.execute(queries()["keep_result"], {"key": self.key, "result": result})
 

@@ -20,6 +20,7 @@ from stac_ingest.errors import RequestError
 from stac_ingest.stac import Json
 
 QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+SORTABLES = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
 
 
 def collection_answer(stored: Json, request: Request, status: int = 200) -> Response:
@@ -39,6 +40,7 @@ def links_of_collection(stored: Json, base: str) -> list[Json]:
         {"rel": "self", "type": "application/json", "href": here},
         *_own_links(stored, base),
         {"rel": QUERYABLES, "type": "application/schema+json", "title": "Queryables", "href": f"{here}/queryables"},
+        {"rel": SORTABLES, "type": "application/schema+json", "title": "Sortables", "href": f"{here}/sortables"},
     ]
 
 
@@ -100,7 +102,7 @@ def _has_it(request: Request, stored: Json) -> bool:
 
 
 def require_unchanged(stored: Json, request: Request) -> None:
-    """Refuse a change of something that is no longer as the request's `If-Match` says, if it says anything.
+    """Refuse a change of something that is not as the request's `If-Match` says, or that is as `If-None-Match` says.
 
     Raises:
         RequestError: 412 `PRECONDITION_FAILED`.
@@ -112,6 +114,13 @@ def require_unchanged(stored: Json, request: Request) -> None:
             "PRECONDITION_FAILED",
             f"Expected {stored['id']!r} to be as it was when it was read, but somebody else has changed it meanwhile;"
             " reload it, and make the change again.",
+        )
+    if _names(request.headers.get("if-none-match", ""), stored):
+        raise RequestError(
+            412,
+            "PRECONDITION_FAILED",
+            f"Expected that there is no {stored['id']!r} as If-None-Match names it, but there is;"
+            " leave the header away to change what is there.",
         )
 
 

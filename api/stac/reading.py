@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from api.stac import described
-from api.stac.answers import collection_answer, item_row_answer, links_of_collection
+from api.stac.answers import QUERYABLES, SORTABLES, collection_answer, item_row_answer, links_of_collection
 from api.stac.conformance import CONFORMS_TO
 from api.stac.memory import Memory
 from api.stac.pages import GEOJSON, LinkTo, Pages
@@ -22,7 +22,6 @@ from stac_ingest.stac import STAC_VERSION, Json
 
 JSON = "application/json"
 SCHEMA = "application/schema+json"
-QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 COLLECTIONS_PAGE = 100
 MOST_COLLECTIONS = 10_000
 
@@ -63,6 +62,7 @@ def _links_of_root(base: str) -> list[Json]:
         {**_link("search", f"{base}search", GEOJSON, "Search by GET"), "method": "GET"},
         {**_link("search", f"{base}search", GEOJSON, "Search by POST"), "method": "POST"},
         _link(QUERYABLES, f"{base}queryables", SCHEMA, "Queryables"),
+        _link(SORTABLES, f"{base}sortables", SCHEMA, "Sortables"),
         _link("service-desc", f"{base}api", "application/vnd.oai.openapi+json;version=3.0", "OpenAPI description"),
         _link("service-doc", f"{base}api.html", "text/html", "OpenAPI documentation"),
     ]

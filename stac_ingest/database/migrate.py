@@ -6,6 +6,7 @@ All of it happens under one advisory lock, so that any number of processes may t
 from __future__ import annotations
 
 from importlib import resources
+from typing import Any
 
 import procrastinate
 import psycopg
@@ -16,7 +17,7 @@ from stac_ingest.errors import StacIngestError
 
 PGSTAC_VERSION = "0.10.0"
 PGSTAC_SETTINGS = {"context": "on", "context_stats_ttl": "1 second", "additional_properties": "true"}
-QUERYABLES = {
+QUERYABLES: dict[str, dict[str, Any]] = {
     "keywords": {"title": "Tags", "type": "array", "items": {"type": "string"}},
     "eo:cloud_cover": {"title": "Cloud cover (%)", "type": "number", "minimum": 0, "maximum": 100},
     "platform": {"title": "Platform", "type": "string"},

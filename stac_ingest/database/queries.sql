@@ -190,7 +190,8 @@ DELETE FROM requests WHERE created < now() - make_interval(secs => %(after)s);
 SELECT count(*) AS count FROM pgstac.items WHERE collection = %(collection)s;
 
 -- open_deletion --
-INSERT INTO deletions (id, collection, objects_total) VALUES (%(id)s, %(collection)s, %(total)s);
+INSERT INTO deletions (id, collection, objects_total, with_collection)
+VALUES (%(id)s, %(collection)s, %(total)s, %(with_collection)s);
 
 -- find_running_deletion --
 SELECT id::text FROM deletions WHERE collection = %(collection)s AND status = 'RUNNING';
@@ -201,14 +202,16 @@ SELECT id::text, collection, status, attempt, objects_deleted, objects_total, er
 FROM deletions WHERE id = %(id)s;
 
 -- list_deletions --
+-- One that deleted its collection is found by its id only: a new collection of that name has no past.
 SELECT id::text, collection, status, attempt, objects_deleted, objects_total, errors, created,
        extract(epoch FROM coalesce(ended, now()) - created)::float AS seconds
-FROM deletions WHERE collection = %(collection)s ORDER BY created DESC, id LIMIT %(limit)s;
+FROM deletions WHERE collection = %(collection)s AND NOT (with_collection AND status = 'SUCCESS')
+ORDER BY created DESC, id LIMIT %(limit)s;
 
 -- claim_deletion --
 UPDATE deletions SET attempt = attempt + 1, lease_until = now() + make_interval(secs => %(lease)s), woken = now()
 WHERE id = %(id)s AND status = 'RUNNING' AND (lease_until IS NULL OR lease_until < now())
-RETURNING collection, attempt;
+RETURNING collection, attempt AS number, with_collection;
 
 -- advance_deletion --
 -- Fenced: an attempt that lost its lease to another changes nothing.
@@ -239,4 +242,4 @@ SELECT id::text FROM uploads
 WHERE collection = %(collection)s AND status IN ('transferring', 'pending', 'running');
 
 -- forget_deletions --
-DELETE FROM deletions WHERE collection = %(collection)s;
+DELETE FROM deletions WHERE collection = %(collection)s AND status <> 'RUNNING';

@@ -71,6 +71,8 @@ CREATE TABLE IF NOT EXISTS deletions (
     woken           timestamptz NOT NULL DEFAULT now(),
     ended           timestamptz
 );
+-- Whether the collection itself is deleted at the end.
+ALTER TABLE deletions ADD COLUMN IF NOT EXISTS with_collection boolean NOT NULL DEFAULT false;
 CREATE UNIQUE INDEX IF NOT EXISTS deletions_one_running_per_collection ON deletions (collection)
     WHERE status = 'RUNNING';
 CREATE INDEX IF NOT EXISTS deletions_by_collection ON deletions (collection, created DESC);

@@ -14,7 +14,7 @@ from stac_ingest.stac.extensions import (
     schema_document,
     with_extensions,
 )
-from stac_ingest.stac.geometry import bbox_of, positions
+from stac_ingest.stac.geometry import bbox_of, boxes_touch, is_place, places_of
 from stac_ingest.stac.images import PROPERTIES, Property, data_assets, image_from_item, item_with_files, item_with_image
 from stac_ingest.stac.nulls import nulls_of
 from stac_ingest.stac.patch import merge_patch
@@ -31,14 +31,16 @@ __all__ = [
     "Property",
     "bands_from_collection",
     "bbox_of",
+    "boxes_touch",
     "collection_from_product",
     "data_assets",
     "image_from_item",
+    "is_place",
     "item_with_files",
     "item_with_image",
     "merge_patch",
     "nulls_of",
-    "positions",
+    "places_of",
     "product_from_collection",
     "schema_document",
     "stac_band",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -25,6 +25,35 @@ def bbox_of(geometry: Json) -> list[float]:
         if west > east:
             return [west, south, east, north]
     return [min(box[0] for box in boxes), south, max(box[2] for box in boxes), north]
+
+
+def is_place(geometry: Json) -> bool:
+    """Return whether a geometry, and each of its parts, has a position."""
+    parts = list(_parts_of(geometry))
+    return bool(parts) and all(any(True for _ in positions(part)) for part in parts)
+
+
+def places_of(geometry: Json) -> Iterator[tuple[float, float]]:
+    """Yield the (x, y) of every position of a geometry."""
+    yield from chain.from_iterable(positions(part) for part in _parts_of(geometry))
+
+
+def boxes_touch(one: Sequence[float], other: Sequence[float], *, within: float = 0) -> bool:
+    """Return whether two boxes, of [west, south, east, north] each, come as near as that many degrees."""
+    return (
+        one[1] <= other[3] + within
+        and other[1] <= one[3] + within
+        and any(
+            west <= far_east + within and far_west <= east + within
+            for west, east in _longitudes(one)
+            for far_west, far_east in _longitudes(other)
+        )
+    )
+
+
+def _longitudes(box: Sequence[float]) -> list[tuple[float, float]]:
+    west, east = box[0], box[2]
+    return [(west, east)] if west <= east else [(west, 180), (-180, east)]
 
 
 def _parts_of(geometry: Json) -> Iterator[Any]:

@@ -174,6 +174,43 @@ def test_what_is_not_there_is_not_found_whatever_is_expected(http: httpx2.Client
         refused(http.patch("/collections/none", json={}, headers=headers), 404, "COLLECTION_NOT_FOUND")
 
 
+# --- If-None-Match
+
+
+def test_what_must_not_be_there_is_not_written(http: httpx2.Client, path: str) -> None:
+    read = http.get(path)
+    for known in ("*", read.headers["etag"], f"W/{read.headers['etag']}", f'"x", {read.headers["etag"]}'):
+        headers = {"If-None-Match": known}
+        asked: tuple[Ask, ...] = (
+            lambda headers=headers: http.put(path, json=titled(read.json(), "New"), headers=headers),
+            lambda headers=headers: http.patch(path, json=title_patch(path, "New"), headers=headers),
+            lambda headers=headers: http.delete(path, headers=headers),
+        )
+        for write in asked:
+            assert "If-None-Match" in refused(write(), 412, "PRECONDITION_FAILED")
+    assert http.get(path).json() == read.json()
+    other = {"If-None-Match": '"x"'}
+    assert title_of(http.put(path, json=titled(read.json(), "New"), headers=other).json()) == "New"
+    assert http.delete(path, headers=other).status_code == 204
+
+
+def test_put_replaces_and_never_adds(http: httpx2.Client, collection: str) -> None:
+    for headers in ({}, {"If-None-Match": "*"}):
+        item = make_item(id_of(collection), "new")
+        refused(http.put(f"{collection}/items/new", json=item, headers=headers), 404, "ITEM_NOT_FOUND")
+        refused(http.put("/collections/new", json=make_collection("new"), headers=headers), 404, "COLLECTION_NOT_FOUND")
+
+
+def test_a_key_stands_for_its_conditions_too(http: httpx2.Client, path: str) -> None:
+    key = {"Idempotency-Key": str(uuid4())}
+    assert http.patch(path, json={}, headers={**key, "If-None-Match": '"x"'}).status_code == 200
+    assert http.patch(path, json={}, headers={**key, "If-None-Match": '"x"'}).status_code == 200
+    refused(http.patch(path, json={}, headers=key), 422, "IDEMPOTENCY_KEY_REUSED")
+
+
+# --- Many at once
+
+
 def at_once(count: int, ask: Callable[[int], httpx2.Response]) -> list[httpx2.Response]:
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(ask, range(count)))

@@ -14,11 +14,12 @@ import httpx2
 import psycopg
 import pytest
 
+from stac_ingest import Image
 from stac_ingest.models.deletion import Deletion
 from stac_ingest.models.enums import TaskState
 from tests.api.answers import refused
 from tests.api.test_stac import make_collection, make_item
-from tests.conftest import Service, running_service, schema_errors
+from tests.conftest import GeotiffMaker, ProductMaker, Service, running_service, schema_errors
 
 Json = dict[str, Any]
 Ask = Callable[..., httpx2.Response]
@@ -234,3 +235,152 @@ def test_others_are_read_and_written_while_a_deletion_runs(http: httpx2.Client) 
         left.append(http.post("/search", json={"collections": [id_of(path)], "limit": 1}).json()["numberMatched"])
     assert left == sorted(left, reverse=True)
     assert http.get(f"{path}/items").json()["features"] == []
+
+
+# --- A collection with all that it has
+
+
+def delete_all(http: httpx2.Client, path: str, **headers: str) -> httpx2.Response:
+    return http.delete(path, params={"cascade": "true"}, headers=headers)
+
+
+def test_a_collection_is_deleted_with_all_that_it_has(http: httpx2.Client) -> None:
+    path, other = make_filled(http, 1203), make_filled(http, 2)
+    refused(http.delete(path), 409, "COLLECTION_NOT_EMPTY")
+    refused(http.delete(path, params={"cascade": "false"}), 409, "COLLECTION_NOT_EMPTY")
+    refused(http.delete(path, params={"cascade": "perhaps"}), 400, "INVALID_REQUEST")
+    opened = delete_all(http, path)
+    assert opened.status_code == 202
+    location = opened.headers["location"]
+    assert location == f"{http.base_url}/deletions/{opened.json()['id']}"
+    deletion = ended(http, location)
+    assert (deletion.status, deletion.errors) == (TaskState.SUCCEEDED, ())
+    assert deletion.objects_deleted == deletion.objects_total == 1203 + 2 + 1
+    refused(http.get(path), 404, "COLLECTION_NOT_FOUND")
+    assert http.post("/search", json={"collections": [id_of(path)]}).json()["features"] == []
+    refused(delete_all(http, path), 404, "COLLECTION_NOT_FOUND")
+    assert http.get(location).json()["status"] == "SUCCESS"
+    assert len(http.get(f"{other}/items").json()["features"]) == 2
+
+
+def test_a_collection_that_has_nothing_is_deleted_at_once(http: httpx2.Client) -> None:
+    for bands in (False, True):
+        path = make_filled(http, bands=bands)
+        answer = delete_all(http, path)
+        assert (answer.status_code, answer.content) == (204, b"")
+        refused(http.get(path), 404, "COLLECTION_NOT_FOUND")
+
+
+def test_a_new_collection_of_a_deleted_one_s_name_has_no_past(http: httpx2.Client) -> None:
+    path = make_filled(http, 1)
+    first = delete_all(http, path).headers["location"]
+    ended(http, first)
+    http.post("/collections", json=make_collection(id_of(path)))
+    assert http.get(f"{path}/deletions").json() == {"deletions": []}
+    assert http.get(first).json()["status"] == "SUCCESS"
+    http.post(f"{path}/items", json=make_item(id_of(path), "one"))
+    assert ended(http, delete_all(http, path).headers["location"]).status is TaskState.SUCCEEDED
+
+
+def test_a_repeated_cascade_is_the_same_deletion(http: httpx2.Client, waiting: httpx2.Client) -> None:
+    path, empty = make_filled(waiting, 1), make_filled(waiting)
+    key = {"Idempotency-Key": str(uuid4())}
+    first, again = (delete_all(waiting, path, **key) for _ in range(2))
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json()["id"] == first.json()["id"]
+    refused(waiting.delete(path, headers=key), 422, "IDEMPOTENCY_KEY_REUSED")
+    key = {"Idempotency-Key": str(uuid4())}
+    assert [delete_all(waiting, empty, **key).status_code for _ in range(2)] == [204, 204]
+
+    path = make_filled(http, 1)
+    location = delete_all(http, path, **key).headers["location"]
+    ended(http, location)
+    assert delete_all(http, path, **key).headers["location"] == location
+
+
+def test_only_the_collection_that_was_read_is_deleted(waiting: httpx2.Client) -> None:
+    path = make_filled(waiting, 1)
+    etag = waiting.get(path).headers["etag"]
+    waiting.patch(path, json={"title": "New"})
+    refused(delete_all(waiting, path, **{"If-Match": etag}), 412, "PRECONDITION_FAILED")
+    assert waiting.get(f"{path}/deletions").json() == {"deletions": []}
+    assert delete_all(waiting, path, **{"If-Match": waiting.get(path).headers["etag"]}).status_code == 202
+
+
+def test_while_a_collection_is_deleted_nothing_is_added_to_it(waiting: httpx2.Client) -> None:
+    path = make_filled(waiting, 2)
+    document = delete_all(waiting, path).json()
+    asked: tuple[Ask, ...] = (
+        lambda: waiting.post(f"{path}/items", json=make_item(id_of(path), "new")),
+        lambda: waiting.post(f"{path}/bulk_items", json={"items": {"new": make_item(id_of(path), "new")}}),
+        lambda: waiting.post(f"{path}/bulk_items", json={"items": {}, "method": "upsert"}),
+        lambda: waiting.post(f"{path}/deletions"),
+        lambda: delete_all(waiting, path),
+        lambda: waiting.delete(path),
+        lambda: open_upload(waiting, path),
+    )
+    for write in asked:
+        assert document["id"] in refused(write(), 409, "DELETION_RUNNING")
+    refused(waiting.post("/collections", json=make_collection(id_of(path))), 409, "COLLECTION_EXISTS")
+    assert [listed["id"] for listed in waiting.get(f"{path}/deletions").json()["deletions"]] == [document["id"]]
+
+
+def test_of_two_that_cascade_at_once_one_is_refused(idle: Service, waiting: httpx2.Client) -> None:
+    path = make_filled(waiting, 1)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: httpx2.delete(f"{idle.url}{path}?cascade=true", timeout=60), range(4)))
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409]
+
+
+def test_writers_meet_a_cascade_and_leave_nothing_behind(service: Service, http: httpx2.Client) -> None:
+    path = make_filled(http, 600)
+
+    def write(number: int) -> set[int]:
+        seen = set()
+        with httpx2.Client(base_url=service.url, timeout=60) as own:
+            for n in range(100):
+                body = {"items": {f"w{number}-{n}": make_item(id_of(path), f"w{number}-{n}")}}
+                seen.add(own.post(f"{path}/bulk_items", json=body).status_code)
+                if 404 in seen:
+                    break
+        return seen
+
+    with ThreadPoolExecutor(3) as pool:
+        writers = [pool.submit(write, number) for number in range(3)]
+        time.sleep(0.2)
+        location = delete_all(http, path).headers["location"]
+        assert set().union(*(writer.result() for writer in writers)) <= {200, 404, 409}
+    assert ended(http, location).status is TaskState.SUCCEEDED
+    refused(http.get(path), 404, "COLLECTION_NOT_FOUND")
+    with psycopg.connect(service.database_url) as connection:
+        left = connection.execute("SELECT FROM pgstac.items WHERE collection = %s", (id_of(path),)).fetchall()
+    assert left == []
+
+
+def test_uploads_of_a_collection_that_is_deleted_are_canceled(http: httpx2.Client, service: Service) -> None:
+    path = make_filled(http)
+    upload = open_upload(http, path).json()
+    assert http.put(upload["files"][0]["href"], content=b"x" * 100).status_code == 200
+    refused(http.delete(path), 409, "UPLOAD_IN_PROGRESS")
+    assert ended(http, delete_all(http, path).headers["location"]).status is TaskState.SUCCEEDED
+    assert http.get(f"/uploads/{upload['id']}").json()["status"] == "canceled"
+    staged = service.data_dir / "store" / "staging" / upload["id"]
+    assert not [file for file in staged.rglob("*") if file.is_file()]
+    refused(http.get(path), 404, "COLLECTION_NOT_FOUND")
+
+
+def test_an_upload_that_runs_while_its_collection_is_deleted_ends(
+    http: httpx2.Client, make_product: ProductMaker, make_geotiff: GeotiffMaker
+) -> None:
+    product = make_product("blue")
+    path = f"/collections/{product.id}"
+    uploads = [
+        Image(product=product, name=f"i{n}", acquired="2024-01-01").upload(make_geotiff(f"{n}.tif")) for n in range(3)
+    ]
+    location = delete_all(http, path).headers["location"]
+    assert ended(http, location).status is TaskState.SUCCEEDED
+    for upload in uploads:
+        upload.wait_for_completion(timeout=60)
+        assert upload.status.is_final
+    refused(http.get(path), 404, "COLLECTION_NOT_FOUND")
+    assert http.post("/search", json={"collections": [product.id]}).json()["features"] == []

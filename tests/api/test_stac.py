@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx2
@@ -760,6 +761,21 @@ def changed(item: Json, **changes: Any) -> Json:
         ("INVALID_GEOMETRY", {"geometry": None, "bbox": ...}),
         ("INVALID_GEOMETRY", {"geometry": {"type": "Point", "coordinates": [500_000, 5_000_000]}}),
         ("INVALID_GEOMETRY", {"geometry": {"type": "Point", "coordinates": [10, 90.5]}}),
+        ("INVALID_GEOMETRY", {"geometry": {"type": "MultiPolygon", "coordinates": []}}),
+        ("INVALID_GEOMETRY", {"geometry": {"type": "MultiPolygon", "coordinates": [[]]}}),
+        ("INVALID_GEOMETRY", {"geometry": {"type": "GeometryCollection", "geometries": []}}),
+        ("INVALID_GEOMETRY", {"bbox": [20, 50, 21, 51]}),
+        ("INVALID_GEOMETRY", {"bbox": [50, 10, 51, 11]}),
+        ("INVALID_GEOMETRY", {"bbox": [10, 51, 11, 50]}),
+        ("INVALID_GEOMETRY", {"bbox": [10, 50, 191, 51]}),
+        ("INVALID_GEOMETRY", {"bbox": [20, 50, 0, 21, 51, 5]}),
+        ("INVALID_REQUEST", {"bbox": [float("nan"), 50, 11, 51]}),
+        ("INVALID_REQUEST", {"bbox": ...}),
+        ("INVALID_REQUEST", {"geometry": {"type": "Point", "coordinates": [float("nan"), 50]}}),
+        (
+            "INVALID_REQUEST",
+            {"geometry": {"type": "Polygon", "coordinates": [[[10, 50], [11, 50], [11, 51], [10, 51]]]}},
+        ),
         ("INVALID_HREF", {"assets": {"data": {"href": "/vsicurl?header_file=/etc/hostname&url=http://x/y.tif"}}}),
         ("INVALID_REQUEST", {"geometry": {"type": "Point", "coordinates": []}}),
         ("INVALID_REQUEST", {"geometry": {"type": "Blob", "coordinates": [1, 2]}}),
@@ -776,6 +792,19 @@ def changed(item: Json, **changes: Any) -> Json:
         ("INVALID_REQUEST", {"properties": {"huge": 10**30}}),
         ("INVALID_REQUEST", {"properties": {"endless": float("inf")}}),
         ("INVALID_REQUEST", {"properties": {"eo:cloud_cover": "many"}}),
+        ("INVALID_REQUEST", {"properties": {"eo:cloud_cover": True}}),
+        ("INVALID_REQUEST", {"properties": {"view:azimuth": "20"}}),
+        ("INVALID_REQUEST", {"properties": {"keywords": "x"}}),
+        ("INVALID_REQUEST", {"properties": {"keywords": ["x", 5]}}),
+        ("INVALID_REQUEST", {"properties": {"keywords": ["x" * 3_000_000]}}),
+        ("INVALID_REQUEST", {"properties": {"published": "soon"}}),
+        ("INVALID_REQUEST", {"properties": {"published": "2024-01-01"}}),
+        ("INVALID_REQUEST", {"properties": {"published": 5}}),
+        ("INVALID_REQUEST", {"properties": {"datetime": "2024-01-01T00:00:00"}}),
+        (
+            "INVALID_REQUEST",
+            {"properties": {"datetime": None, "end_datetime": "2024-01-01T00:00:00Z"}},
+        ),
         ("INVALID_ID", {"id": "a/b"}),
         ("INVALID_ID", {"id": "x" * 300}),
         ("INVALID_ID", {"id": ".."}),
@@ -795,6 +824,93 @@ def test_items_that_are_wrong(http: httpx2.Client, items: str, code: str, change
     content = json.dumps(item)  # httpx2 would refuse what JSON has not
     refused(http.post(items, content=content, headers={"Content-Type": "application/json"}), 400, code)
     assert http.get(items).json()["features"] == []
+
+
+def test_an_item_always_has_a_datetime(http: httpx2.Client, items: str) -> None:
+    path = f"{items}/one"
+    start, end = "2024-03-01T00:00:00Z", "2024-04-01T00:00:00Z"
+    span = {"datetime": None, "start_datetime": start, "end_datetime": end}
+    item = changed(make_item(collection_of(items), "one"), properties=span)
+    whole = {"type": "FeatureCollection", "features": [changed(item, id="two")]}
+    assert http.post(items, json=whole).status_code == 201
+    assert http.get(f"{items}/two").json()["properties"]["datetime"] == start
+    asked: tuple[Ask, ...] = (
+        lambda: http.post(items, json=item),
+        lambda: http.put(path, json=item),
+        lambda: http.patch(path, json={"properties": span}),
+        lambda: http.patch(path, json=[{"op": "replace", "path": "/properties/datetime", "value": None}]),
+        lambda: http.patch(path, json=[{"op": "remove", "path": "/properties/datetime"}]),
+    )
+    for write in asked:
+        answer = write()
+        assert answer.is_success, answer.text
+        read = http.get(path).json()
+        assert read["properties"]["datetime"] == start
+        assert schema_errors(read) == []
+    for day, expected in (("2024-03-15", ["one", "two"]), ("2024-05-15", [])):
+        found = http.post(
+            "/search", json={"collections": [collection_of(items)], "datetime": f"{day}T00:00:00Z/{day}T01:00:00Z"}
+        )
+        assert sorted(item["id"] for item in found.json()["features"]) == expected
+    within = {**span, "datetime": "2024-03-09T00:00:00Z"}
+    http.put(path, json=changed(item, properties=within))
+    assert http.get(path).json()["properties"]["datetime"] == within["datetime"]
+
+
+def test_places_that_are_unusual_are_found(http: httpx2.Client, items: str) -> None:
+    def box(west: float, east: float) -> list[list[list[float]]]:
+        return [[[west, 50], [east, 50], [east, 51], [west, 51], [west, 50]]]
+
+    geometries: dict[str, tuple[Json, list[float]]] = {
+        "crosses-itself": (
+            {"type": "Polygon", "coordinates": [[[10, 50], [11, 51], [11, 50], [10, 51], [10, 50]]]},
+            [10, 50, 11, 51],
+        ),
+        "at-180": (
+            {"type": "MultiPolygon", "coordinates": [box(179, 180), box(-180, -179)]},
+            [179, 50, -179, 51],
+        ),
+        "at-180-in-one-box": (
+            {"type": "MultiPolygon", "coordinates": [box(179, 180), box(-180, -179)]},
+            [-180, 50, 180, 51],
+        ),
+        "high": ({"type": "Point", "coordinates": [10, 50, 300]}, [10, 50, 300, 10, 50, 300]),
+        "rounded": ({"type": "Point", "coordinates": [10.00004, 50]}, [10, 50, 10, 50]),
+        "a-point": ({"type": "Polygon", "coordinates": [[[10, 50]] * 4]}, [10, 50, 10, 50]),
+    }
+    for name, (geometry, bbox) in geometries.items():
+        item = changed(make_item(collection_of(items), name), geometry=geometry, bbox=bbox)
+        answer = http.post(items, json=item)
+        assert answer.status_code == 201, answer.text
+        west, east = (-179.5, -179.4) if "180" in name else (9.9, 10.6)
+        search = {"collections": [collection_of(items)], "bbox": [west, 49, east, 52], "ids": [name]}
+        assert len(http.post("/search", json=search).json()["features"]) == 1, name
+
+
+def test_what_a_patch_leaves_is_kept_as_what_is_sent(http: httpx2.Client, items: str) -> None:
+    http.post(items, json=make_item(collection_of(items), "one"))
+    patch = {"geometry": {"type": "Point", "coordinates": ["10.5", "50.5"]}, "bbox": ["10.5", 50.5, 10.5, 50.5]}
+    assert http.patch(f"{items}/one", json=patch).status_code == 200
+    read = http.get(f"{items}/one").json()
+    assert (read["geometry"]["coordinates"], read["bbox"]) == ([10.5, 50.5], [10.5, 50.5, 10.5, 50.5])
+    moved = {"geometry": {"type": "Point", "coordinates": [100, 5]}}
+    assert "bbox" in refused(http.patch(f"{items}/one", json=moved), 400, "INVALID_GEOMETRY")
+    http.patch(f"{items}/one", json={**moved, "bbox": [100, 5, 100, 5]})
+    assert http.get(f"{items}/one").json()["geometry"]["coordinates"] == [100, 5]
+
+
+def test_ids_of_other_tools_are_in_addresses(service: Service, http: httpx2.Client) -> None:
+    name = f"other {uuid4().hex[:6]} ü"
+    with psycopg.connect(service.database_url, options="-c search_path=pgstac,public") as connection:
+        connection.execute("SELECT create_collection(%s)", (json.dumps(make_collection(name)),))
+        connection.execute("SELECT create_item(%s)", (json.dumps(make_item(name, "a b?")),))
+    collection = f"/collections/{quote(name)}"
+    for path in (collection, f"{collection}/items/a%20b%3F"):
+        links = {link["rel"]: link["href"] for link in http.get(path).json()["links"]}
+        assert links["self"] == f"{http.base_url}{path}"
+        assert http.get(links["self"]).status_code == 200
+        assert http.delete(path).status_code == (409 if path == collection else 204)
+    assert http.delete(collection).status_code == 204
 
 
 def test_bodies_that_are_no_item(http: httpx2.Client, items: str) -> None:

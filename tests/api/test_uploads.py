@@ -646,7 +646,7 @@ def test_a_body_of_another_product(http: httpx2.Client, refusing: str) -> None:
 
 def test_a_body_that_is_too_large(http: httpx2.Client, refusing: str) -> None:
     content = b" " * (8 * 1024**2 + 1)
-    refused(http.post(refusing, content=content), 413, "REQUEST_TOO_LARGE")
+    refused(http.post(refusing, content=content), 413, "PAYLOAD_TOO_LARGE")
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -83,7 +83,7 @@ def test_a_mistake_is_placed_and_a_hint_given() -> None:
     wrong = {"op": "and", "args": [True, {"op": "not", "args": [compare("a_contain", {"property": "tags"}, "x")]}]}
     with pytest.raises(RequestError, match=r"did you mean a_contains\?, at args\.1\.args\.0\."):
         parse(wrong, None)
-    with pytest.raises(RequestError, match="expected a condition, .*; compare it, for example with = true"):
+    with pytest.raises(RequestError, match=r"expected a condition, .*; compare it, for example with = true"):
         parse("flag", None)
 
 

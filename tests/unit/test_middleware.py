@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.middleware import ForwardedPrefixMiddleware, HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
+from api.forwarded import ForwardedMiddleware
+from api.limits import MAX_BODY_BYTES, MAX_BULK_BYTES, LimitsMiddleware
+from api.middleware import HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
 from stac_ingest.stac import SCHEMA, SCHEMA_PATH
 
 Headers = dict[str, str]
@@ -29,8 +31,7 @@ def ask(app: ASGIApp, method: str = "GET", path: str = "/", headers: Headers | N
         "root_path": "",
         "query_string": b"",
         "headers": [
-            (b"host", b"eo.example"),
-            *((k.lower().encode(), v.encode("latin-1")) for k, v in (headers or {}).items()),
+            (k.lower().encode(), v.encode("latin-1")) for k, v in {"Host": "eo.example", **(headers or {})}.items()
         ],
         **more,
     }
@@ -165,11 +166,80 @@ def test_other_protocols_pass() -> None:
 
     for middleware in (
         WriteKeyMiddleware(inner, ["one"]),
-        ForwardedPrefixMiddleware(inner),
+        ForwardedMiddleware(inner),
+        LimitsMiddleware(inner),
         PublicHrefsMiddleware(inner, "file:///x"),
     ):
         asyncio.run(middleware({"type": "lifespan"}, nothing, nothing))
-    assert seen == ["lifespan"] * 3
+    assert seen == ["lifespan"] * 4
+
+
+# --- What proxies say
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, "https://eo.example/"),
+        ({"Host": "[::1]:8000"}, "https://[::1]:8000/"),
+        ({"X-Forwarded-Host": "a.example"}, "https://a.example/"),
+        ({"X-Forwarded-Host": "a.example, b.internal:81"}, "https://a.example/"),
+        ({"X-Forwarded-Host": "a.example:8443"}, "https://a.example:8443/"),
+        ({"X-Forwarded-Host": "a.example", "X-Forwarded-Port": "8443"}, "https://a.example:8443/"),
+        ({"X-Forwarded-Host": "a.example:8443", "X-Forwarded-Port": "443"}, "https://a.example/"),
+        ({"X-Forwarded-Host": "a.example:80", "X-Forwarded-Proto": "http"}, "http://a.example/"),
+        ({"X-Forwarded-Proto": "http, https"}, "http://eo.example/"),
+        ({"X-Forwarded-Proto": "HTTP", "Host": "eo.example:8080"}, "http://eo.example:8080/"),
+        ({"X-Forwarded-Proto": "ftp"}, "https://eo.example/"),
+        ({"X-Forwarded-Port": "x"}, "https://eo.example/"),
+        ({"X-Forwarded-Host": "evil/?"}, "https://eo.example/"),
+        ({"X-Forwarded-Host": ""}, "https://eo.example/"),
+        ({"Forwarded": "for=1.2.3.4;proto=http;host=a.example"}, "http://a.example/"),
+        ({"Forwarded": 'host="a.example:8443"; Proto=HTTPS'}, "https://a.example:8443/"),
+        ({"Forwarded": 'for="[::1]", host="[::1]:81";proto=http'}, "http://[::1]:81/"),
+        ({"Forwarded": "host=a.example;proto=http, host=b.internal;proto=https"}, "http://a.example/"),
+        ({"Forwarded": "host=a.example", "X-Forwarded-Host": "b.example"}, "https://a.example/"),
+        ({"Forwarded": "nonsense"}, "https://eo.example/"),
+    ],
+    ids=lambda value: str(value)[:80],
+)
+def test_the_address_is_the_one_that_the_client_used(headers: Headers, expected: str) -> None:
+    answer = ask(ForwardedMiddleware(echo), headers=headers)
+    assert json.loads(bytes(answer.body)) == {"base": expected}
+
+
+@pytest.mark.parametrize("host", ["evil/?", "a b", "a@b", "a:b", "a:123456", '"', "é"])
+def test_a_host_is_a_host(host: str) -> None:
+    answer = ask(ForwardedMiddleware(echo), headers={"Host": host})
+    assert answer.status_code == 400
+    assert json.loads(bytes(answer.body))["code"] == "INVALID_REQUEST"
+
+
+# --- Limits
+
+
+@pytest.mark.parametrize(
+    ("path", "most"), [("/collections", MAX_BODY_BYTES), ("/x/collections/c/bulk_items", MAX_BULK_BYTES)]
+)
+def test_a_body_that_is_announced_as_too_large_is_not_read(path: str, most: int) -> None:
+    limited = LimitsMiddleware(echo)
+    assert ask(limited, "POST", path, {"Content-Length": str(most)}).status_code == 200
+    answer = ask(limited, "POST", path, {"Content-Length": str(most + 1)})
+    assert answer.status_code == 413
+    assert json.loads(bytes(answer.body))["code"] == "PAYLOAD_TOO_LARGE"
+
+
+def test_files_are_measured_by_their_route() -> None:
+    announced = {"Content-Length": str(MAX_BULK_BYTES + 1)}
+    assert ask(LimitsMiddleware(echo), "PUT", "/uploads/u/files/0", announced).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "query"), [("/a\x00b", b""), ("/", b"x=%00"), ("/", b"x=1&y%00=a")])
+def test_no_address_has_a_nul(path: str, query: bytes) -> None:
+    answer = ask(LimitsMiddleware(echo), "GET", path, query_string=query)
+    assert answer.status_code == 400
+    assert json.loads(bytes(answer.body))["code"] == "INVALID_REQUEST"
+    assert ask(LimitsMiddleware(echo), "GET", "/", query_string=b"x=%2500").status_code == 200
 
 
 # --- The prefix
@@ -199,7 +269,7 @@ def test_other_protocols_pass() -> None:
     ],
 )
 def test_a_prefix_is_a_plain_path(sent: str, expected: str) -> None:
-    answer = ask(ForwardedPrefixMiddleware(echo), headers={"X-Forwarded-Prefix": sent})
+    answer = ask(ForwardedMiddleware(echo), headers={"X-Forwarded-Prefix": sent})
     assert json.loads(bytes(answer.body)) == {"base": expected}
 
 

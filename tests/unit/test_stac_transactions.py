@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from api.bodies import require_storable
-from api.stac.transactions import _as_stored, _checked_collection, _checked_item, _patched, _received
+from api.stac.received import as_stored, checked_collection, checked_item, patched, received
 from stac_ingest.errors import RequestError
 from stac_ingest.stac import SCHEMA
 
@@ -67,9 +67,9 @@ def request(body: Any = None, *, root_path: str = "") -> Request:
     return Request(scope, receive)
 
 
-def patched(before: Json, patch: Any) -> Json:
+def changed(before: Json, patch: Any) -> Json:
     kind = Item if before["type"] == "Feature" else Collection
-    return asyncio.run(_patched(copy.deepcopy(before), kind, request(patch)))
+    return asyncio.run(patched(copy.deepcopy(before), kind, request(patch)))
 
 
 def test_our_addresses_are_stored_as_where_things_are() -> None:
@@ -78,10 +78,10 @@ def test_our_addresses_are_stored_as_where_things_are() -> None:
         "stac_extensions": ["https://eo.example/schemas/ingest/v1.0.0/schema.json"],
     }
     stored = {"assets": {"a": {"href": f"{STORE}/assets/c/i/a-0123456789abcdef.tif"}}, "stac_extensions": [SCHEMA]}
-    assert _as_stored(sent, request()) == stored
-    assert _as_stored(stored, request()) == stored
+    assert as_stored(sent, request()) == stored
+    assert as_stored(stored, request()) == stored
     behind = json.loads(json.dumps(sent).replace("eo.example/", "eo.example/stac/"))
-    assert _as_stored(behind, request(root_path="/stac")) == stored
+    assert as_stored(behind, request(root_path="/stac")) == stored
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_our_addresses_are_stored_as_where_things_are() -> None:
     ],
 )
 def test_other_addresses_stay(href: str) -> None:
-    assert _as_stored({"href": href}, request()) == {"href": href}
+    assert as_stored({"href": href}, request()) == {"href": href}
 
 
 def test_what_was_sent_is_stored_and_nothing_else() -> None:
     sent = {**ITEM, "custom": {"a": None}}
-    assert asyncio.run(_received(Item.model_validate(sent), request(sent))) == {
+    assert asyncio.run(received(Item.model_validate(sent), request(sent))) == {
         **ITEM,
         "geometry": {"type": "Point", "coordinates": [1.0, 2.0]},
         "bbox": [1.0, 2.0, 1.0, 2.0],
@@ -110,19 +110,19 @@ def test_what_was_sent_is_stored_and_nothing_else() -> None:
         "custom": {"a": None},
     }
     with pytest.raises(RequestError, match="an empty body"):
-        asyncio.run(_received(None, request()))
+        asyncio.run(received(None, request()))
     infinite = {**ITEM, "properties": {**ITEM["properties"], "x": float("inf")}}
     with pytest.raises(RequestError, match="finite numbers"):
-        asyncio.run(_received(Item.model_validate(infinite), request(infinite)))
+        asyncio.run(received(Item.model_validate(infinite), request(infinite)))
 
 
 def test_a_merge_patch_changes_what_it_names() -> None:
-    changed = patched(ITEM, {"properties": {"gsd": None, "title": "t"}, "custom:top": {"a": 1}})
-    assert changed["properties"] == {"datetime": "2024-01-01T00:00:00Z", "title": "t"}
-    assert changed["custom:top"] == {"a": 1}
-    assert patched(COLLECTION, {"ingest:bands": [], "title": "t"})["ingest:bands"] == []
-    assert patched(ITEM, {}) == ITEM
-    assert patched(ITEM, []) == ITEM
+    after = changed(ITEM, {"properties": {"gsd": None, "title": "t"}, "custom:top": {"a": 1}})
+    assert after["properties"] == {"datetime": "2024-01-01T00:00:00Z", "title": "t"}
+    assert after["custom:top"] == {"a": 1}
+    assert changed(COLLECTION, {"ingest:bands": [], "title": "t"})["ingest:bands"] == []
+    assert changed(ITEM, {}) == ITEM
+    assert changed(ITEM, []) == ITEM
 
 
 def test_a_json_patch_is_done_in_order() -> None:
@@ -131,7 +131,7 @@ def test_a_json_patch_is_done_in_order() -> None:
         {"op": "move", "from": "/properties/title", "path": "/properties/other"},
         {"op": "test", "path": "/properties/other", "value": "t"},
     ]
-    assert patched(ITEM, operations)["properties"]["other"] == "t"
+    assert changed(ITEM, operations)["properties"]["other"] == "t"
 
 
 @pytest.mark.parametrize(
@@ -152,27 +152,27 @@ def test_a_json_patch_is_done_in_order() -> None:
 )
 def test_a_patch_leaves_an_item(patch: Any) -> None:
     with pytest.raises(RequestError) as caught:
-        patched(ITEM, patch)
+        changed(ITEM, patch)
     assert (caught.value.status, caught.value.code) == (400, "INVALID_PATCH")
 
 
 def test_an_item_belongs_where_it_is_sent() -> None:
-    assert _checked_item(ITEM, "c", "i") == ITEM
+    assert checked_item(ITEM, "c", "i") == ITEM
     without = {key: value for key, value in ITEM.items() if key != "collection"}
-    assert _checked_item(without, "c", None)["collection"] == "c"
+    assert checked_item(without, "c", None)["collection"] == "c"
     for collection_id, item_id in (("other", None), ("c", "other")):
         with pytest.raises(RequestError, match="'other' of the address") as caught:
-            _checked_item(ITEM, collection_id, item_id)
+            checked_item(ITEM, collection_id, item_id)
         assert caught.value.code == "ID_MISMATCH"
     with pytest.raises(RequestError, match="'other' of the address"):
-        _checked_collection(COLLECTION, "other")
+        checked_collection(COLLECTION, "other")
 
 
 def test_a_collection_is_something_that_we_can_read() -> None:
-    assert _checked_collection(COLLECTION, "c") == COLLECTION
-    assert _checked_collection({**COLLECTION, "assets": None, "keywords": None}, None) == COLLECTION
+    assert checked_collection(COLLECTION, "c") == COLLECTION
+    assert checked_collection({**COLLECTION, "assets": None, "keywords": None}, None) == COLLECTION
     foreign = {**COLLECTION, "keywords": ["x"] * 100, "item_assets": {"a": {"bands": [{"name": "b"}]}}}
-    assert _checked_collection(foreign, None) == foreign
+    assert checked_collection(foreign, None) == foreign
     wrongs: list[Json] = [
         {"assets": 5},
         {"item_assets": {"a": []}},
@@ -186,7 +186,7 @@ def test_a_collection_is_something_that_we_can_read() -> None:
     ]
     for wrong in wrongs:
         with pytest.raises(RequestError) as caught:
-            _checked_collection({**COLLECTION, **wrong}, None)
+            checked_collection({**COLLECTION, **wrong}, None)
         assert (caught.value.status, caught.value.code) == (422, "INVALID_PRODUCT")
 
 
