@@ -32,7 +32,7 @@ def call(name: str, property_name: str, *values: object) -> Tree:
 
 
 NUMBERS = [
-    *each("my:count {op} {value}", op=ORDER, value=(-5, 0, 3)),
+    *each("my:count {op} {value}", op=ORDER, value=(-5, 3)),
     *each("eo:cloud_cover {op} {value}", op=ORDER, value=(0.5, 20)),
     *each("my:ratio {op} -0.5", op=ORDER),
     *each("{value} {op} my:count", op=("=", "<", ">="), value=(-5, 3)),
@@ -254,14 +254,13 @@ ARRAYS: list[Tree] = [
         values=("('temporary')", "('temporary','guide')"),
     ),
     *each(
-        "{function}({name}, {values})",
-        function=("A_CONTAINS", "a_overlaps", "A_EQUALS", *CONTAINED_BY),
-        name=("my:roles",),
+        "{function}(my:roles, {values})",
+        function=("A_CONTAINS", "a_overlaps", "A_EQUALS", "a_containedBy"),
         values=("('data')", "('data','visual')", "('data','data')"),
     ),
     *each(
         "{function}(my:levels, {values})",
-        function=("a_contains", "a_overlaps", "a_equals", *CONTAINED_BY),
+        function=("a_contains", "a_overlaps", "a_equals", "a_containedBy"),
         values=("(1)", "(1,2)", "(2,1,1)", "('1','2')"),
     ),
     *each(
@@ -280,7 +279,7 @@ ARRAYS: list[Tree] = [
     ),
     *(
         call(function, name)
-        for function in ("a_contains", "a_overlaps", "a_equals", *CONTAINED_BY)
+        for function in ("a_contains", "a_overlaps", "a_equals", "a_contained_by")
         for name in ("tags", "my:levels")
     ),
     {"op": "not", "args": [call("a_overlaps", "tags")]},
@@ -330,15 +329,15 @@ AREAS = {
     "points": "MULTIPOINT(1 1, 60 60)",
     "lines": "MULTILINESTRING((0 20, 10 20), (0 25, 10 25))",
     "polygons": "MULTIPOLYGON(((0 0, 3 0, 3 3, 0 3, 0 0)), ((6 6, 9 6, 9 9, 6 9, 6 6)))",
-    "collection": "GEOMETRYCOLLECTION(POINT(40 10), LINESTRING(0 0, 10 0), POLYGON((2 2, 4 2, 4 4, 2 4, 2 2)))",
     "box": "BBOX(0, 0, 10, 10)",
-    "tall box": "BBOX(0, 0, -5, 10, 10, 5)",
     "box over the antimeridian": "BBOX(165, -10, -170, 10)",
-    "tall box over the antimeridian": "BBOX(165, -10, 0, -170, 10, 9)",
 }
+TALL = ("BBOX(0, 0, -5, 10, 10, 5)", "BBOX(165, -10, 0, -170, 10, 9)")
+COLLECTED = "GEOMETRYCOLLECTION(POINT(40 10), LINESTRING(0 0, 10 0), POLYGON((2 2, 4 2, 4 4, 2 4, 2 2)))"
 RELATIONS = ("intersects", "disjoint", "within", "contains", "equals", "touches", "crosses", "overlaps")
 PLACES = [
-    *each("s_{relation}(geometry, {area})", relation=RELATIONS, area=AREAS.values()),
+    *each("s_{relation}(geometry, {area})", relation=RELATIONS, area=(*AREAS.values(), COLLECTED)),
+    *each("s_{relation}(geometry, {area})", relation=("intersects", "within"), area=TALL),
     *each("S_INTERSECTS({area}, geometry)", "s_within({area}, geometry)", area=(AREAS["polygon"], AREAS["box"])),
     *each("not s_intersects(geometry, {area})", area=(AREAS["box"], AREAS["box over the antimeridian"])),
     "s_intersects(geometry, BBOX(-180, -90, 180, 90))",
@@ -358,7 +357,10 @@ TEMPORAL = (
     *("metby", "overlappedby", "overlaps", "startedby", "starts"),
 )
 TIMES = [
-    *each("t_{relation}(datetime, {span})", relation=TEMPORAL, span=SPANS),
+    *each("t_{relation}(datetime, {span})", relation=TEMPORAL, span=SPANS[:4]),
+    *each(
+        "t_{relation}(datetime, {span})", relation=("after", "before", "during", "intersects", "meets"), span=SPANS[4:]
+    ),
     *each(
         "T_{relation}(INTERVAL(start_datetime, end_datetime), {span})",
         relation=(x.upper() for x in TEMPORAL),
@@ -404,7 +406,12 @@ PROPERTIES = [
     *each("created {op} published", op=("=", "<", ">")),
     *each("my:when {op} created", op=("=", ">")),
     *each(
-        "my:count = my:name", "my:name = my:mixed", "my:flag = my:mixed", "id = my:name", "my:levels.value = my:count"
+        "my:count = my:name",
+        "my:name = my:mixed",
+        "my:flag = my:mixed",
+        "id = my:name",
+        "my:levels.value = my:count",
+        "my:mixed = my:mixed",
     ),
 ]
 

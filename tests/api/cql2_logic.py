@@ -66,11 +66,15 @@ NEITHER = {"op": "=", "args": [{"property": "nothing"}, 0]}
 UNDECIDED = "Could not reduce expression to boolean"
 
 
+class CannotSayError(Exception):
+    """The library failed."""
+
+
 def found_by_cql2(tree: Tree, items: list[Json]) -> str:
     """Return the ids of what the library finds, or what it says when it fails."""
     try:
         return "".join(item["id"] for item in items if _matches(in_cql2s_words(tree, item), item))
-    except ArithmeticError as error:
+    except CannotSayError as error:
         return f"failure: {error}"
 
 
@@ -80,7 +84,7 @@ def _matches(tree: Tree, item: Json) -> bool:
     except Exception as error:
         if UNDECIDED in str(error):
             return False
-        raise ArithmeticError(error) from error
+        raise CannotSayError(error) from error
 
 
 def in_cql2s_words(tree: Tree, item: Json, temporal: bool = False) -> Tree:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.api.cql2_expressions import AREAS, GROUPS, RELATIONS, SPANS, TEMPORAL
+from tests.api.cql2_expressions import AREAS, GROUPS, ORDER, RELATIONS, SPANS, TEMPORAL
 from tests.api.cql2_items import COLLECTION, ITEMS
 from tests.api.cql2_logic import DATE_TIMES, found_by_cql2, found_by_logic, nodes, properties_in
 from tests.api.test_stac import make_collection
@@ -63,7 +64,7 @@ WITHIN_OBJECTS = ("my:odd", "my:nested", "my:levels.")
 DISAGREEMENTS = [
     Disagreement(
         "A date is all of its day; cql2 compares it with the 24 hours that begin at the other moment.",
-        lambda node: _operator(node) in ("=", "<>", "<", "<=", ">", ">=") and _has(node, "date"),
+        lambda node: _operator(node) in ORDER and _has(node, "date"),
         {
             "datetime = DATE('2024-05-03')": "cdeoruw",
             "datetime <> DATE('2024-05-03')": "abfghijklmnpqstvxyzABCDEF",
@@ -94,7 +95,7 @@ DISAGREEMENTS = [
     ),
     Disagreement(
         "A date-time is a moment, however it is written; cql2 compares two of them as texts.",
-        lambda node: _operator(node) in ("=", "<>", "<", "<=", ">", ">=") and bool(properties_in(node) & DATE_TIMES),
+        lambda node: _operator(node) in ORDER and bool(properties_in(node) & DATE_TIMES),
         {
             "published = '2024-06-01T00:00:00.500Z'": "e",
             "created = published": "e",
@@ -168,6 +169,11 @@ DISAGREEMENTS = [
         },
     ),
     Disagreement(
+        "Only scalars are compared, so a list is unknown even beside itself; cql2 finds it equal.",
+        lambda node: node.get("args", [])[:1] == node.get("args", [])[1:] and _operator(node) in ORDER,
+        {"my:mixed = my:mixed": "abcdhijkA"},
+    ),
+    Disagreement(
         "a_equals is by order and by count, so that a filter can ask for a list as it was given; cql2, as OGC 21-065r2,"
         " compares sets.",
         lambda node: _operator(node) == "a_equals",
@@ -213,6 +219,14 @@ class Searches:
     """The service with the Items in it; each search returns the ids that it finds, in the order of `ITEMS`."""
 
     http: httpx2.Client
+    threads: Executor
+
+    def by_tree_and_text(self, expression: Tree) -> dict[str, str]:
+        """Ask in both ways at once; what is no text, in one."""
+        asked = {"POST": self.threads.submit(self.by_tree, as_tree(expression))}
+        if isinstance(expression, str):
+            asked["GET"] = self.threads.submit(self.by_text, expression)
+        return {method: answer.result() for method, answer in asked.items()}
 
     def by_text(self, text: str) -> str:
         asked = {"collections": COLLECTION, "limit": "100", "filter": text, "filter-lang": "cql2-text"}
@@ -236,14 +250,13 @@ def searches(service: Service) -> Iterator[Searches]:
         assert http.post("/collections", json=make_collection(COLLECTION)).status_code == 201
         answer = http.post(f"/collections/{COLLECTION}/items", json={"type": "FeatureCollection", "features": ITEMS})
         assert answer.status_code == 201, answer.text
-        yield Searches(http)
+        with ThreadPoolExecutor(2) as threads:
+            yield Searches(http, threads)
 
 
 @pytest.mark.parametrize(("group", "expression"), EXPRESSIONS, ids=IDS)
 def test_filters_find_what_they_mean(searches: Searches, group: str, expression: Tree) -> None:
-    found = {"POST": searches.by_tree(as_tree(expression))}
-    if isinstance(expression, str):
-        found["GET"] = searches.by_text(expression)
+    found = searches.by_tree_and_text(expression)
     assert found == dict.fromkeys(found, expected(expression))
 
 
@@ -303,7 +316,7 @@ def literals(*written: str) -> list[Tree]:
     return [tree_of(f"s_equals(geometry, {text})" if "'" not in text else f"x = {text}")["args"][1] for text in written]
 
 
-ORDER = st.sampled_from(["=", "<>", "<", "<=", ">", ">="])
+COMPARED = st.sampled_from(ORDER)
 FOLDED = st.sampled_from(["casei", "accenti"])
 ONE = named(PROPERTIES_OF_NUMBERS) | NUMBERS
 SUM = ONE | node(st.sampled_from(["+", "-", "*", "/"]), ONE, ONE)
@@ -311,12 +324,12 @@ WORD = named(PROPERTIES_OF_TEXTS) | node(FOLDED, named(PROPERTIES_OF_TEXTS))
 WORDS = TEXTS | node(FOLDED, TEXTS)
 SPAN = st.sampled_from(literals(*SPANS))
 MOMENT = st.sampled_from(literals(*SPANS[:1], "TIMESTAMP('2024-05-02T10:00:00Z')", "DATE('2024-05-03')"))
-AREA = st.sampled_from(literals(*(area for area in AREAS.values() if not area.startswith("GEOMETRYCOLLECTION"))))
+AREA = st.sampled_from(literals(*AREAS.values()))
 PREDICATE = st.one_of(
     st.booleans(),
-    node(ORDER, SUM, SUM),
-    node(ORDER, WORD, WORDS),
-    node(ORDER, named(PROPERTIES_OF_TIMES), MOMENT | named(PROPERTIES_OF_TIMES)),
+    node(COMPARED, SUM, SUM),
+    node(COMPARED, WORD, WORDS),
+    node(COMPARED, named(PROPERTIES_OF_TIMES), MOMENT | named(PROPERTIES_OF_TIMES)),
     node(st.sampled_from(["=", "<>"]), named(["my:flag", "my:mixed", "my:count"]), st.booleans()),
     node(st.just("like"), WORD, PATTERNS | node(FOLDED, PATTERNS)),
     node(st.just("in"), WORD, st.lists(WORDS, min_size=1, max_size=3)),
