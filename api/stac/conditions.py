@@ -23,20 +23,12 @@ from stac_ingest.models.values import moment_of
 
 Kind = Literal["json", "text", "number", "boolean", "time", "geometry", "tags"]
 
-TIMES = {
-    "created": ("created",),
-    "updated": ("updated",),
-    "published": ("published",),
-    "expires": ("expires",),
-    "ingest:acquired_end": ("end_datetime",),
-}
-"""Properties that are times, and where they lie; `end_datetime` itself is the datetime where there is no end."""
+TIMES = frozenset(("created", "updated", "published", "expires", "start_datetime", "end_datetime"))
+"""Properties that are times, beside the datetime."""
 _COLUMNS: dict[str, tuple[Kind, str]] = {
     "id": ("text", "id"),
     "collection": ("text", "collection"),
     "datetime": ("time", "datetime"),
-    "start_datetime": ("time", "datetime"),
-    "end_datetime": ("time", "end_datetime"),
     "geometry": ("geometry", "geometry"),
     TAGS: ("tags", "tags"),
 }
@@ -50,10 +42,10 @@ _COMPARED = {
 _TURNED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _JSON_TYPES: dict[Kind, str] = {"text": "string", "number": "number", "boolean": "boolean"}
 _SQL_TYPES: dict[Kind, str] = {"text": "text", "number": "float8", "boolean": "boolean", "time": "timestamptz"}
-_SPATIAL = {"intersects": "ST_Intersects", **{
-    f"s_{name}": f"ST_{name.capitalize()}"
-    for name in ("contains", "crosses", "disjoint", "equals", "intersects", "overlaps", "touches", "within")
-}}  # fmt: skip
+_SPATIAL = frozenset((
+    *("intersects", "s_contains", "s_crosses", "s_disjoint", "s_equals", "s_intersects"),
+    *("s_overlaps", "s_touches", "s_within"),
+))  # fmt: skip
 _TEMPORAL = {
     "t_after": "{a} > {d}",
     "t_before": "{b} < {c}",
@@ -144,11 +136,12 @@ class Condition:
         if operator == "not":
             return f"NOT {self.sql(arguments[0], inside[0])}"
         if operator in _SPATIAL:
-            sides = [self._geometry(side, place) for side, place in zip(arguments, inside, strict=True)]
-            return f"{_SPATIAL[operator]}({sides[0]}, {sides[1]})"
+            return self._spatial(operator, arguments, inside)
         if operator in _TEMPORAL:
             (a, b), (c, d) = (self._interval(side, place) for side, place in zip(arguments, inside, strict=True))
-            return f"({_TEMPORAL[operator].format(a=a, b=b, c=c, d=d)})"
+            holds = f"({_TEMPORAL[operator].format(a=a, b=b, c=c, d=d)})"
+            uncertain = [time for time in (a, b, c, d) if time.startswith("stac_ingest.time_of")]
+            return f"(CASE WHEN num_nulls({', '.join(uncertain)}) = 0 THEN {holds} END)" if uncertain else holds
         if operator in ARRAY_OPERATORS.values():
             return self._arrays(operator, arguments, inside)
         sides = [side for side in arguments if not isinstance(side, list)]
@@ -189,8 +182,7 @@ class Condition:
             kind, sql = _COLUMNS[keys[0]]
             return Operand(kind, f"{self.first if kind in ('text', 'time') else 'documents'}.{sql}")
         if len(keys) == 1 and keys[0] in TIMES:
-            found = self._member("documents.properties", TIMES[keys[0]])
-            return Operand("time", f"stac_ingest.time_of({found})")
+            return Operand("time", f"stac_ingest.time_of({self._member('documents.properties', keys)})")
         if keys[0] in _OUTSIDE:
             return Operand("json", self._member("stac_ingest.parsed(documents.document)", keys))
         return Operand("json", self._member("documents.properties", keys))
@@ -230,6 +222,9 @@ class Condition:
 
     def _compare(self, operator: str, left: Operand, right: Operand, where: Place) -> str:
         kinds = {left.kind, right.kind}
+        if "tags" in kinds and operator in ("=", "<>"):
+            text = self._as("text", right if left.kind == "tags" else left, where)
+            return f"({text} = ANY (documents.tags))" if operator == "=" else f"({text} <> ALL (documents.tags))"
         if kinds & {"geometry", "tags"}:
             wanted = "s_intersects" if "geometry" in kinds else "=, <>, in, like, a_contains or a_overlaps"
             raise refuse(
@@ -242,36 +237,28 @@ class Condition:
         if left.kind == "json":
             return self._compare_json(operator, left, right, where)
         if left.kind != right.kind:
-            return {"=": "FALSE", "<>": "TRUE"}.get(operator, _UNKNOWN)
+            return _UNKNOWN
         sides = (_ordered(left.kind, self._as(left.kind, side, where)) for side in (left, right))
         return f"({f' {operator} '.join(sides)})"
 
     def _compare_json(self, operator: str, left: Operand, right: Operand, where: Place) -> str:
         if right.kind == "json":
             alike = f"jsonb_typeof({left.sql}) = jsonb_typeof({right.sql})"
-            plain = f"{left.sql} {operator} {right.sql}"
-            return f"({plain})" if operator in ("=", "<>") else f"(CASE WHEN {alike} THEN {plain} END)"
-        if right.value is None:  # what a function returns
+            scalar = f"jsonb_typeof({left.sql}) IN ('string', 'number', 'boolean')"
+            return f"(CASE WHEN {alike} AND {scalar} THEN {left.sql} {operator} {right.sql} END)"
+        if right.value is None or (right.kind == "text" and operator not in ("=", "<>")):
             sides = (_ordered(right.kind, self._as(right.kind, side, where)) for side in (left, right))
             return f"({f' {operator} '.join(sides)})"
-        if operator in ("=", "<>"):
-            return f"({left.sql} {operator} {self.values.bind(json.dumps(right.value), 'jsonb')})"
-        if right.kind == "text":
-            written = _ordered("text", self._as("text", left, where))
-            return f"({written} {operator} {self.values.bind(right.value, 'text')})"
-        bound = self.values.bind(json.dumps(right.value), "jsonb")
-        return (
-            f"(CASE jsonb_typeof({left.sql}) WHEN '{_JSON_TYPES[right.kind]}' THEN {left.sql} {operator} {bound} END)"
-        )
+        return _of_type(left, right.kind, f"{left.sql} {operator} {self.values.bind(json.dumps(right.value), 'jsonb')}")
 
     def _compare_times(self, operator: str, left: Operand, right: Operand, where: Place) -> str:
         """Compare times; a date is the whole day, so what is after it comes after its end."""
+        if left.value is not None and right.value is None:
+            left, right, operator = right, left, _TURNED[operator]
         (a, b), (c, d) = self._time(left, where), self._time(right, where)
         match operator:
             case "=" | "<>":
-                equal = f"({a} = {c})" if a == b and c == d else f"({a} >= {c} AND {b} <= {d})"
-                if isinstance(left.value, dict) and "date" in left.value:
-                    equal = f"({c} >= {a} AND {d} <= {b})"
+                equal = f"({a} = {c})" if c == d else f"({a} >= {c} AND {b} <= {d})"
                 return equal if operator == "=" else f"(NOT {equal})"
             case "<" | ">=":
                 return f"({b} < {c})" if operator == "<" else f"({a} >= {c})"
@@ -288,7 +275,7 @@ class Condition:
         if operand.kind not in ("time", "text") or literal is None or not isinstance(text, str):
             raise refuse(f"expected a time, found {_described(operand)}", where)
         start = _moment(text, where)
-        if isinstance(literal, dict) and "date" in literal:
+        if _is_date(text):
             return tuple(self.values.bind(moment, "timestamptz") for moment in (start, start + _DAY - _INSTANT))  # type: ignore[return-value]
         return (self.values.bind(start, "timestamptz"),) * 2
 
@@ -301,15 +288,29 @@ class Condition:
             case {"interval": found}:
                 raise refuse(f"expected an interval of two times, found {json.dumps(found)[:100]}", where)
             case str():
-                side = {"date" if _is_date(side) else "timestamp": side}
+                side = {"timestamp": side}
         return self._time(self._operand(side, where), where)
 
     def _bound(self, side: Any, unbounded: str, where: Place) -> tuple[str, str]:
         if side in ("..", "", None):
             return (f"'{unbounded}'::timestamptz",) * 2
         if isinstance(side, str):
-            side = {"date" if _is_date(side) else "timestamp": side}
+            side = {"timestamp": side}
         return self._time(self._operand(side, where), where)
+
+    def _spatial(self, operator: str, arguments: list[Any], inside: list[Place]) -> str:
+        """Compare geometries; of collections of them PostGIS knows only whether they intersect."""
+        left, right = (self._geometry(side, place) for side, place in zip(arguments, inside, strict=True))
+        if operator in ("s_intersects", "intersects"):
+            return f"ST_Intersects({left}, {right})"
+        if operator == "s_disjoint":
+            return f"(NOT ST_Intersects({left}, {right}))"
+        for side, place in zip(arguments, inside, strict=True):
+            if side.get("type") == "GeometryCollection":
+                raise refuse(f"{operator} does not take a GeometryCollection; ask for each of its parts", place)
+        is_collection = "GeometryType(documents.geometry) = 'GEOMETRYCOLLECTION'"
+        related = f"ST_{operator.removeprefix('s_').capitalize()}({left}, {right})"
+        return f"({left} && {right} AND CASE WHEN {is_collection} THEN NULL ELSE {related} END)"
 
     def _geometry(self, side: Any, where: Place) -> str:
         if isinstance(side, dict) and "property" in side:
@@ -335,10 +336,13 @@ class Condition:
         texts = all(isinstance(value, str) for value in listed)
         if left.kind == "text" and texts:
             return f"({self._as('text', left, where)} = ANY ({self.values.bind(listed, 'text[]')}))"
-        if left.kind == "json" and all(isinstance(value, str | int | float) for value in listed):
-            bound = self.values.bind([json.dumps(value) for value in listed], "text[]::jsonb[]")
-            return f"({left.sql} = ANY ({bound}))"
         operands = [self._operand(value, (*where, str(index))) for index, value in enumerate(listed)]
+        kinds = {operand.kind for operand in operands}
+        if left.kind == "json" and len(kinds) == 1 and all(operand.value is not None for operand in operands):
+            (kind,) = kinds
+            if kind in _JSON_TYPES:
+                bound = self.values.bind([json.dumps(value) for value in listed], "text[]::jsonb[]")
+                return _of_type(left, kind, f"{left.sql} = ANY ({bound})")
         return f"({' OR '.join(self._compare('=', left, right, where) for right in operands)})"
 
     def _arrays(self, operator: str, arguments: list[Any], inside: list[Place]) -> str:
@@ -348,8 +352,6 @@ class Condition:
         if right.kind == "tags" and left.value is not None and operator in _MIRRORED:
             return self._tags(_MIRRORED[operator], left.value)
         sides = [self._as_json(side) for side in (left, right)]
-        if operator == "a_equals":
-            return f"({sides[0]} = {sides[1]})"
         return f"stac_ingest.{operator}({sides[0]}, {sides[1]})"
 
     def _array(self, side: Any, where: Place) -> Operand:
@@ -372,8 +374,11 @@ class Condition:
         texts = [value for value in listed if isinstance(value, str)]
         if len(texts) < len(listed) and operator in ("a_contains", "a_equals"):
             return "(documents.tags IS NULL AND NULL)"  # no tag is a number
-        sign = {"a_contains": "@>", "a_overlaps": "&&", "a_equals": "=", "a_contained_by": "<@"}[operator]
-        return f"(documents.tags {sign} {self.values.bind(texts, 'text[]')})"
+        bound = self.values.bind(texts, "text[]")
+        if operator == "a_equals":
+            return f"(documents.tags @> {bound} AND documents.tags <@ {bound})"
+        sign = {"a_contains": "@>", "a_overlaps": "&&", "a_contained_by": "<@"}[operator]
+        return f"(documents.tags {sign} {bound})"
 
 
 class TagCondition(Condition):
@@ -391,6 +396,11 @@ _MIRRORED = {
     "a_overlaps": "a_overlaps",
     "a_equals": "a_equals",
 }
+
+
+def _of_type(operand: Operand, kind: Kind, condition: str) -> str:
+    """Return a condition that is unknown where JSON is of another type."""
+    return f"(CASE jsonb_typeof({operand.sql}) WHEN '{_JSON_TYPES[kind]}' THEN {condition} END)"
 
 
 def _ordered(kind: Kind, sql: str) -> str:

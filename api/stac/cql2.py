@@ -59,13 +59,13 @@ _PREDICATES = {
     "isnull": (1, 1),
 }
 """Operator, in lower case -> fewest and most arguments."""
+_MARKS = r"\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 ANY_CASE = {
-    "casei": 'lower({} COLLATE "default")',
-    "lower": 'lower({} COLLATE "default")',
-    "upper": 'upper({} COLLATE "default")',
-    "accenti": "unaccent({})",
+    **dict.fromkeys(("casei", "lower"), 'lower({} COLLATE "und-x-icu")'),
+    "upper": 'upper({} COLLATE "und-x-icu")',
+    "accenti": f"regexp_replace(normalize({{}}, NFD), '[{_MARKS}]', '', 'g')",
 }
-"""Functions of a text, and their SQL."""
+"""Functions of a text, and their SQL; accents are the marks that NFD takes off their letters (OGC 21-065r2 7.4)."""
 _FUNCTIONS = {**dict.fromkeys(("+", "-", "*", "/"), (2, 2)), **dict.fromkeys(ANY_CASE, (1, 1))}
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 _OPERATOR = re.compile(r"[=<>+*/%^|]|-(?!\s*[\d.])|not|like|between|in|is|or|and|div", re.IGNORECASE)
@@ -252,8 +252,6 @@ def _tag_comparison(operator: str, left: Expression, right: Expression) -> Expre
             return {"op": "not", "args": [{"op": "a_contains", "args": [left, _texts(right)]}]}
         case "in" if not any(isinstance(value, dict) for value in right):
             return {"op": "a_overlaps", "args": [left, _texts(right)]}
-        case "<" | "<=" | ">" | ">=" | "lt" | "lte" | "gt" | "gte":
-            raise refuse(f"tags have no order, so {operator!r} says nothing; use =, <>, in, like or an array operator")
     return None
 
 

@@ -18,7 +18,6 @@ import asyncpg
 import orjson
 
 from stac_ingest.database import queries
-from stac_ingest.database.migrate import HIDDEN
 from stac_ingest.errors import RequestError
 from stac_ingest.stac import Json
 
@@ -33,6 +32,10 @@ MOST_TAGS = 1000
 _TAGS: Json = {
     "tags": {"title": "Tags (another name of keywords)", "type": "array"},
     "tag": {"title": "Any tag", "description": "True where one of the tags is as given.", "type": "string"},
+}
+_RANGE: Json = {
+    name: {"title": title, "type": "string", "format": "date-time"}
+    for name, title in (("start_datetime", "Start of the acquisition"), ("end_datetime", "End of the acquisition"))
 }
 
 
@@ -124,7 +127,7 @@ class Memory:
             document = orjson.loads(await connection.fetchval(queries()["read_queryables"], collection))
             tags = [row["tag"] for row in await connection.fetch(queries()["read_tags"], collection, MOST_TAGS + 1)]
         text: Json = {"type": "string", **({"enum": tags} if 0 < len(tags) <= MOST_TAGS else {})}
-        properties = {name: value for name, value in document["properties"].items() if name not in HIDDEN}
+        properties = {**_RANGE, **document["properties"]}
         properties["keywords"] = {**properties.get("keywords", {}), "items": text}
         properties["tags"] = {**_TAGS["tags"], "items": text}
         properties["tag"] = {**_TAGS["tag"], **text}

@@ -23,7 +23,7 @@ from api.stac.tags import leading_tag
 from stac_ingest.errors import RequestError
 
 NEWEST_FIRST = (SortKey("datetime", descending=True),)
-_COLUMNS = {"id": "text", "collection": "text", "datetime": "timestamptz", "end_datetime": "timestamptz"}
+_COLUMNS = {"id": "text", "collection": "text", "datetime": "timestamptz"}
 
 
 @dataclass(frozen=True)
@@ -168,14 +168,14 @@ def keys_of_order(order: Sequence[SortKey], values: Values, first: str = "docume
 
 def _key(key: SortKey, values: Values, first: str) -> Key:
     keys = keys_of(key.name)
-    name = "datetime" if keys == ("start_datetime",) else ".".join(keys)
+    name = ".".join(keys)
     if not keys or keys in ((TAGS,), ("geometry",)):
         raise RequestError(
             400, "INVALID_PARAMETER", f"Expected something that has an order as sortby, found {key.name!r}."
         )
     if name in _COLUMNS and len(keys) == 1:
         return Key(f"{first}.{name}", _COLUMNS[name], key.descending, nullable=False)
-    sql = f"nullif(documents.properties #> {values.bind(list(TIMES.get(name, keys)), 'text[]')}, 'null')"
+    sql = f"nullif(documents.properties #> {values.bind(list(keys), 'text[]')}, 'null')"
     if name in TIMES:
         return Key(f"stac_ingest.time_of({sql})", "timestamptz", key.descending, nullable=True)
     return Key(sql, "jsonb", key.descending, nullable=True)

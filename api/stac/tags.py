@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from api.stac.conditions import TagCondition, Values
-from api.stac.cql2 import LOGICAL, TAGS, Expression, is_tags
+from api.stac.cql2 import LOGICAL, TAGS, Expression
 
 _TAGS = {"property": TAGS}
 _OF_ARRAYS = ("a_", "isnull")
@@ -38,14 +38,18 @@ def questions(tree: Expression) -> Iterator[Expression]:
         if operator in LOGICAL:
             for part in tree["args"]:
                 yield from questions(part)
-        elif not operator.startswith(_OF_ARRAYS) and _has_tags(tree["args"]):
+        elif not operator.startswith(_OF_ARRAYS) and set(_properties(tree["args"])) == {TAGS}:
             yield tree
 
 
-def _has_tags(side: Any) -> bool:
+def _properties(side: Any) -> Iterator[str]:
     if isinstance(side, list):
-        return any(map(_has_tags, side))
-    return isinstance(side, dict) and (is_tags(side) or _has_tags(side.get("args")))
+        for part in side:
+            yield from _properties(part)
+    elif isinstance(side, dict):
+        if "property" in side:
+            yield side["property"]
+        yield from _properties(side.get("args"))
 
 
 def condition_of(question: Expression) -> tuple[str, list[Any]]:

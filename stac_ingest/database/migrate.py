@@ -36,14 +36,9 @@ QUERYABLES: dict[str, dict[str, Any]] = {
     "ingest:view_angle": {"title": "View angle (°)", "type": "number"},
     "ingest:roll_angle": {"title": "Roll angle (°)", "type": "number"},
     "ingest:area": {"title": "Area (km²)", "type": "number"},
-    "ingest:acquired_end": {"title": "End of the acquisition, if it has one", "type": "string", "format": "date-time"},
 }
 """What pgstac is told of properties; it would sort and compare others as texts."""
 INDEXED = ["keywords"]
-HIDDEN = frozenset(("ingest:acquired_end",))
-"""Queryables that only the SDK asks for."""
-ELSEWHERE = {"ingest:acquired_end": ["properties", "end_datetime"]}
-"""Queryables that stand for another property: pgstac's own `end_datetime` is the datetime where there is no end."""
 
 
 class MigrationError(StacIngestError):
@@ -106,10 +101,6 @@ def _migrate_pgstac(url: str) -> None:
             connection.execute(
                 "SELECT upsert_queryables(%s, NULL, %s)",
                 (psycopg.types.json.Jsonb({"properties": QUERYABLES}), INDEXED),
-            )
-            connection.cursor().executemany(
-                "SELECT upsert_queryable(%s, %s, property_path => %s)",
-                [(name, psycopg.types.json.Jsonb(QUERYABLES[name]), keys) for name, keys in ELSEWHERE.items()],
             )
 
 

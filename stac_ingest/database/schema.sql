@@ -285,6 +285,10 @@ CREATE OR REPLACE FUNCTION a_contained_by(of_item jsonb, given jsonb) RETURNS bo
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN stac_ingest.a_contains(given, of_item);
 
+-- Arrays are compared as sets (OGC 21-065r2 section 7.7).
+CREATE OR REPLACE FUNCTION a_equals(of_item jsonb, given jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN stac_ingest.a_contains(of_item, given) AND stac_ingest.a_contains(given, of_item);
+
 CREATE OR REPLACE FUNCTION a_overlaps(of_item jsonb, given jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN jsonb_typeof(of_item) = 'array' AND jsonb_typeof(given) = 'array' THEN EXISTS (
     SELECT jsonb_array_elements(given) INTERSECT SELECT jsonb_array_elements(of_item)

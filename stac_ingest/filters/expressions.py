@@ -236,8 +236,8 @@ class Comparison(Expression):
         if self.attribute == EXTRA:
             if not self.keys:
                 raise _no_keys()
-            if json_type(found) != json_type(value):  # JSON values of different types are different, and have no order
-                return operator == "<>" if operator in ("=", "<>") else None
+            if json_type(found) != json_type(value):  # JSON values of different types cannot be compared
+                return None
         elif operator == "prefix" and not isinstance(found, str):
             raise TypeError(f"{self.attribute} is no text and has no prefix")
         else:

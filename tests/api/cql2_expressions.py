@@ -79,12 +79,12 @@ DATETIMES = [
     *each("datetime {op} '2024-05-03T12:00:00Z'", op=ORDER),
     *each("datetime {op} DATE('2024-05-03')", op=ORDER),
     *each("DATE('2024-05-03') {op} datetime", op=("<", ">=")),
-    *each("{name} {op} TIMESTAMP('2024-05-03T12:00:00Z')", name=("created", "published"), op=ORDER),
-    *each("created {op} '2024-05-02T10:00:00Z'", op=ORDER),
-    *each("published {op} DATE('2024-05-03')", op=ORDER),
-    "created = TIMESTAMP('2024-06-01T02:00:00.5+02:00')",
-    "published = TIMESTAMP('2024-06-01T00:00:00.5Z')",
-    "published = '2024-06-01T00:00:00.500Z'",
+    *each("{name} {op} TIMESTAMP('2024-05-03T12:00:00Z')", name=("published", "expires"), op=ORDER),
+    *each("published {op} '2024-05-02T10:00:00Z'", op=ORDER),
+    *each("expires {op} DATE('2024-05-03')", op=ORDER),
+    "published = TIMESTAMP('2024-06-01T02:00:00.5+02:00')",
+    "expires = TIMESTAMP('2024-06-01T00:00:00.5Z')",
+    "expires = '2024-06-01T00:00:00.500Z'",
     *each("start_datetime {op} TIMESTAMP('2024-05-03T00:00:00Z')", op=ORDER),
     *each("end_datetime {op} TIMESTAMP('2024-05-04T00:00:00Z')", op=("=", ">")),
     *each("my:when {op} TIMESTAMP('2024-05-03T12:00:00Z')", op=ORDER),
@@ -170,7 +170,7 @@ IN = [
     "my:count in (my:ratio, 3)",
     "my:count + 1 in (4, 8)",
     "datetime in (TIMESTAMP('2024-05-03T12:00:00Z'), TIMESTAMP('2024-05-01T10:00:00Z'))",
-    "created in ('2024-05-02T10:00:00Z')",
+    "published in ('2024-05-02T10:00:00Z')",
 ]
 BETWEEN = [
     *each("my:count {test} -5 and 3", "my:ratio {test} -0.5 and 1.5", test=("between", "not between")),
@@ -181,7 +181,7 @@ BETWEEN = [
     "platform between 'landsat-8' and 'naip'",
     "platform not between 'landsat-8' and 'naip'",
     "datetime between TIMESTAMP('2024-05-02T00:00:00Z') and TIMESTAMP('2024-05-03T12:00:00Z')",
-    "created between DATE('2024-05-02') and DATE('2024-05-03')",
+    "published between DATE('2024-05-02') and DATE('2024-05-03')",
 ]
 NULL = [
     *each(
@@ -193,7 +193,7 @@ NULL = [
             "my:flag",
             "my:nested",
             "my:roles",
-            "created",
+            "published",
             "datetime",
             "geometry",
             "tags",
@@ -336,7 +336,8 @@ TALL = ("BBOX(0, 0, -5, 10, 10, 5)", "BBOX(165, -10, 0, -170, 10, 9)")
 COLLECTED = "GEOMETRYCOLLECTION(POINT(40 10), LINESTRING(0 0, 10 0), POLYGON((2 2, 4 2, 4 4, 2 4, 2 2)))"
 RELATIONS = ("intersects", "disjoint", "within", "contains", "equals", "touches", "crosses", "overlaps")
 PLACES = [
-    *each("s_{relation}(geometry, {area})", relation=RELATIONS, area=(*AREAS.values(), COLLECTED)),
+    *each("s_{relation}(geometry, {area})", relation=RELATIONS, area=AREAS.values()),
+    *each("s_{relation}(geometry, {area})", relation=("intersects", "disjoint"), area=(COLLECTED,)),
     *each("s_{relation}(geometry, {area})", relation=("intersects", "within"), area=TALL),
     *each("S_INTERSECTS({area}, geometry)", "s_within({area}, geometry)", area=(AREAS["polygon"], AREAS["box"])),
     *each("not s_intersects(geometry, {area})", area=(AREAS["box"], AREAS["box over the antimeridian"])),
@@ -368,14 +369,14 @@ TIMES = [
     ),
     *each("t_{relation}({span}, datetime)", relation=("after", "contains", "intersects"), span=SPANS[1:3]),
     *each(
-        "t_{relation}(created, {span})", relation=("after", "before", "during", "equals"), span=(*SPANS[:1], SPANS[4])
+        "t_{relation}(published, {span})", relation=("after", "before", "during", "equals"), span=(*SPANS[:1], SPANS[4])
     ),
     *each("t_{relation}(my:when, {span})", relation=("after", "during"), span=SPANS[1:3]),
-    *each("t_intersects(INTERVAL(created, published), {span})", span=SPANS[:3]),
+    *each("t_intersects(INTERVAL(published, expires), {span})", span=SPANS[:3]),
     *each(
-        "t_during(created, INTERVAL(start_datetime, '..'))",
-        "t_before(created, published)",
-        "t_before(created, datetime)",
+        "t_during(published, INTERVAL(start_datetime, '..'))",
+        "t_before(published, expires)",
+        "t_before(published, datetime)",
     ),
     *each("t_intersects(datetime, '2024-05-03T12:00:00Z')", "not t_intersects(datetime, DATE('2024-05-03'))"),
     "not t_intersects(INTERVAL(start_datetime, end_datetime), DATE('2024-05-03'))",
@@ -402,9 +403,9 @@ ARITHMETIC = [
 PROPERTIES = [
     *each("my:count {op} my:ratio", "eo:cloud_cover {op} my:limit", op=ORDER),
     *each("platform {op} my:other", op=ORDER),
-    *each("datetime {op} created", op=ORDER),
-    *each("created {op} published", op=("=", "<", ">")),
-    *each("my:when {op} created", op=("=", ">")),
+    *each("datetime {op} published", op=ORDER),
+    *each("published {op} expires", op=("=", "<", ">")),
+    *each("my:when {op} published", op=("=", ">")),
     *each(
         "my:count = my:name",
         "my:name = my:mixed",

@@ -22,7 +22,7 @@ Json = dict[str, Any]
 Tree = Any
 
 TAGS = frozenset(f"{prefix}{name}" for prefix in ("", "properties.") for name in ("tag", "tags", "keywords"))
-DATE_TIMES = frozenset(("datetime", "start_datetime", "end_datetime", "created", "updated", "published"))
+DATE_TIMES = frozenset(("datetime", "start_datetime", "end_datetime", "published", "updated", "expires"))
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "<>": operator.ne,
@@ -95,7 +95,7 @@ def in_cql2s_words(tree: Tree, item: Json, temporal: bool = False) -> Tree:
         return tree
     if _is_tags(tree):
         return {"property": "keywords"}
-    if tree == {"property": "datetime"}:
+    if tree in ({"property": "datetime"}, {"property": "properties.datetime"}):
         return _time_of(item, temporal)
     if "bbox" in tree:
         return _area(tree["bbox"])
@@ -324,7 +324,7 @@ def _of_arrays(name: str, left: list[Any] | None, right: list[Any] | None) -> bo
         return None
     match name:
         case "a_equals":
-            return left == right
+            return set(left) == set(right)
         case "a_contains":
             return set(left) >= set(right)
         case "a_containedBy":

@@ -55,7 +55,7 @@ CASES: list[tuple[str, Callable[[], Any], Json]] = [
     ("set", lambda: p.provider_id.isnotnull, op("not", op("isNull", prop("ingest:provider_id")))),
     ("prefix", lambda: p.name.prefix("a_b%c\\"), op("like", prop("id"), "a\\_b\\%c\\\\%")),
     ("product", lambda: p.product_id == "x:y", op("=", prop("collection"), "x:y")),
-    ("end", lambda: p.acquired_end.isnull, op("isNull", prop("ingest:acquired_end"))),
+    ("end", lambda: p.acquired_end.isnull, op("isNull", prop("end_datetime"))),
     ("id", lambda: p.id == "x:y:z", op("and", op("=", prop("collection"), "x:y"), op("=", prop("id"), "z"))),
     (
         "other id",

@@ -50,15 +50,11 @@ _LIST_PAGE = 1000
 FIELDS: dict[str, Field] = {
     **{row.attribute: Field(row.name, row.write) for row in stac.PROPERTIES},
     EXTRA: Field("ingest:extra_properties"),
-    "acquired_end": Field("ingest:acquired_end"),
     "storage_state": Field("ingest:storage_state", str, missing=StorageState.AVAILABLE),
     "name": Field("id"),
     "product_id": Field("collection"),
 }
-"""How the attributes of images are stored.
-
-The end of the acquisition has a name of its own in filters, because pgstac fills `end_datetime` where there is none.
-"""
+"""How the attributes of images are stored."""
 _ALWAYS_SET = frozenset(("acquired", "name", "product_id", "id"))
 _STAND_FOR_SOMETHING = frozenset(name for name, stored in FIELDS.items() if stored.missing is not None)
 _BANDS = (bands.SpectralBand, bands.MicrowaveBand, bands.MaskBand, bands.ClassBand, bands.GenericBand, bands.Band)
