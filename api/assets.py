@@ -33,7 +33,8 @@ async def read_asset(key: str, request: Request) -> Response:
         "Cache-Control": "public, max-age=31536000, immutable",
         "Accept-Ranges": "bytes",
     }
-    if etag in request.headers.get("if-none-match", ""):
+    known = request.headers.get("if-none-match", "")
+    if etag in known or known.strip() == "*":
         return Response(status_code=304, headers=headers)
     media_type = _MEDIA_TYPES[Path(key).suffix]
     if path := store.local_path(f"{ASSETS}/{key}"):

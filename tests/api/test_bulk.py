@@ -13,19 +13,11 @@ import pytest
 
 from api.limits import MAX_BODY_BYTES, MAX_BULK_BYTES
 from tests.api.answers import refused
-from tests.api.test_stac import changed, make_collection, make_item
+from tests.api.test_stac import changed, id_of, make_item
 from tests.conftest import Service, schema_errors
 
 Json = dict[str, Any]
 Bulk = Callable[..., httpx2.Response]
-
-
-@pytest.fixture
-def collection(http: httpx2.Client) -> str:
-    """Address of a collection that this test has to itself."""
-    collection_id = f"test:{uuid4().hex[:12]}"
-    assert http.post("/collections", json=make_collection(collection_id)).status_code == 201
-    return f"/collections/{collection_id}"
 
 
 @pytest.fixture
@@ -39,10 +31,6 @@ def bulk(http: httpx2.Client, collection: str) -> Bulk:
         return http.post(f"{collection}/bulk_items", content=content, headers=types)
 
     return send
-
-
-def id_of(collection: str) -> str:
-    return collection.removeprefix("/collections/")
 
 
 def ids(http: httpx2.Client, collection: str) -> list[str]:

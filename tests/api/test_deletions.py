@@ -18,7 +18,7 @@ from stac_ingest import Image
 from stac_ingest.models.deletion import Deletion
 from stac_ingest.models.enums import TaskState
 from tests.api.answers import refused
-from tests.api.test_stac import make_collection, make_item
+from tests.api.test_stac import id_of, make_collection, make_item
 from tests.conftest import GeotiffMaker, ProductMaker, Service, running_service, schema_errors
 
 Json = dict[str, Any]
@@ -43,10 +43,6 @@ def make_filled(http: httpx2.Client, items: int = 0, *, bands: bool = True) -> s
         added = http.post(f"{path}/items", json={"type": "FeatureCollection", "features": features})
         assert added.status_code == 201
     return path
-
-
-def id_of(collection: str) -> str:
-    return collection.removeprefix("/collections/")
 
 
 def ended(http: httpx2.Client, location: str) -> Deletion:

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 import pytest
 
 from api.limits import MAX_BODY_BYTES
 from tests.api.answers import refused
-from tests.api.test_stac import make_collection, make_item
+from tests.api.test_stac import id_of, make_collection, make_item
 
 Json = dict[str, Any]
-
-
-@pytest.fixture
-def collection(http: httpx2.Client) -> str:
-    """Address of a collection that this test has to itself."""
-    collection_id = f"test:{uuid4().hex[:12]}"
-    assert http.post("/collections", json=make_collection(collection_id)).status_code == 201
-    return f"/collections/{collection_id}"
-
-
-def id_of(collection: str) -> str:
-    return collection.removeprefix("/collections/")
 
 
 # --- OPTIONS and Allow

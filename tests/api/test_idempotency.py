@@ -13,23 +13,11 @@ import psycopg
 import pytest
 
 from tests.api.answers import refused
-from tests.api.test_stac import make_collection, make_item
+from tests.api.test_stac import id_of, make_collection, make_item
 from tests.conftest import Service
 
 Json = dict[str, Any]
 Ask = Callable[..., httpx2.Response]
-
-
-@pytest.fixture
-def collection(http: httpx2.Client) -> str:
-    """Address of a collection that this test has to itself."""
-    collection_id = f"test:{uuid4().hex[:12]}"
-    assert http.post("/collections", json=make_collection(collection_id)).status_code == 201
-    return f"/collections/{collection_id}"
-
-
-def id_of(collection: str) -> str:
-    return collection.removeprefix("/collections/")
 
 
 def new_key() -> dict[str, str]:

@@ -73,6 +73,11 @@ def make_item(
     }
 
 
+def id_of(collection: str) -> str:
+    """Return the id of the collection at this address."""
+    return collection.removeprefix("/collections/")
+
+
 @dataclass(frozen=True)
 class Catalog:
     """A collection of five items, `a` to `e`, from west to east and from day to day."""
