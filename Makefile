@@ -33,7 +33,7 @@ docs: install  ## Build the documentation into build/docs
 
 .PHONY: bench
 bench: install  ## Measure the memory and the speed of an upload of 1 GiB, beside a plain PUT
-	@exec $(PYTHON) benchmarks/upload_memory.py
+	@exec $(PYTHON) -m benchmarks.upload_memory
 
 .PHONY: install
 install: system .venv/installed  ## Install system packages that are missing, and the locked environment
