@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 UV := .uv/bin/uv
 UV_VERSION := 0.13.9
+RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes \
+  --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
 
@@ -33,7 +35,16 @@ docs: install  ## Build the documentation into build/docs
 
 .PHONY: bench
 bench: install  ## Measure the memory and the speed of an upload of 1 GiB, beside a plain PUT
-	@exec $(PYTHON) benchmarks/upload_memory.py
+	@exec $(PYTHON) -m benchmarks.upload_memory
+
+.PHONY: bench-api
+bench-api: install .venv-peers/installed  ## Measure the STAC API beside stock stac-fastapi-pgstac (ARGS="--items 5000")
+	@docker/system-packages wrk
+	@exec $(PYTHON) -m benchmarks.api $(ARGS)
+
+.PHONY: bench-scale
+bench-scale: install  ## Measure how searches slow down from 10,000 to 1,000,000 items (ARGS="--keep FOLDER")
+	@exec $(PYTHON) -m benchmarks.scale $(ARGS)
 
 .PHONY: install
 install: system .venv/installed  ## Install system packages that are missing, and the locked environment
@@ -48,15 +59,20 @@ system:
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+.venv-peers/installed: benchmarks/peers.lock .python-version $(UV)
+	@$(UV) venv --quiet --allow-existing .venv-peers
+	@$(UV) pip install --quiet --python .venv-peers --require-hashes --requirement benchmarks/peers.lock
+	@touch $@
+
 $(UV):
 	@echo "Installing uv …"
 	@python3 -m venv .uv
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .PHONY: lock
-lock: $(UV)  ## Resolve requirements.lock anew from pyproject.toml
-	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --all-extras --group dev \
-	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+lock: $(UV)  ## Resolve requirements.lock anew from pyproject.toml, and benchmarks/peers.lock from peers.in
+	$(RESOLVE) --all-extras --group dev --output-file requirements.lock pyproject.toml
+	$(RESOLVE) --constraint requirements.lock --output-file benchmarks/peers.lock benchmarks/peers.in
 
 .PHONY: images
 images:  ## Build the container images with buildah (docker/README.md)

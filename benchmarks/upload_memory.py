@@ -1,6 +1,6 @@
 """How much memory an upload of a 1 GiB array takes beside the array, and how its speed compares with a plain PUT.
 
-    python benchmarks/upload_memory.py
+    make bench
 
 It runs a PostgreSQL and an API of its own, and each client in a fresh process. It fails when the client's memory grows
 by more than 64 MiB over the array, or when what arrived is not what was sent.
@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +23,8 @@ from typing import Any
 import httpx2
 import numpy as np
 
+from benchmarks.machine import ROOT, peak, reset_peak
+from benchmarks.service import our_service
 from stac_ingest import DataType, Image, Product, SpectralBand
 from stac_ingest.client.connection import Client
 from stac_ingest.database.cluster import running_cluster
@@ -68,38 +68,18 @@ def main() -> int:
 @contextlib.contextmanager
 def running_api(folder: Path) -> Iterator[str]:
     """Run an API on a database and a data folder of its own, and give its address."""
-    with running_cluster(folder / "cluster") as database, socket.socket() as probe:
+    with running_cluster(folder / "cluster") as database:
         migrate(database)
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        settings = {"DATABASE_URL": database, "DATA_DIR": str(folder / "data"), "PORT": str(port)}
-        environment = {**os.environ, **{f"STAC_INGEST_{name}": value for name, value in settings.items()}}
-        url = f"http://127.0.0.1:{port}"
-        api = subprocess.Popen([sys.executable, "-m", "stac_ingest", "api"], env=environment)
-        try:
-            wait_until_ready(url)
-            yield url
-        finally:
-            api.terminate()
-            api.wait()
-
-
-def wait_until_ready(url: str) -> None:
-    """Wait until the API answers."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx2.HTTPError):
-            if httpx2.get(f"{url}/healthz").is_success:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"the API at {url} did not become ready")
+        service = our_service(database, folder / "data")
+        with service.running():
+            yield service.url
 
 
 def measured(url: str, kind: str, name: str) -> dict[str, Any]:
     """Run one client in a fresh process, and return what it has measured."""
-    command = [sys.executable, __file__, kind, url, name]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    command = [sys.executable, "-m", "benchmarks.upload_memory", kind, url, name]
+    said = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, Any] = json.loads(said)
     return found
 
 
@@ -160,23 +140,6 @@ def digest_of(array: np.ndarray[Any, Any]) -> str:
     for piece in npy(array):
         digest.update(piece)
     return digest.hexdigest()
-
-
-def reset_peak() -> int:
-    """Return the bytes that this process has in memory, and begin to watch for the most."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return status("VmRSS")
-
-
-def peak() -> int:
-    """Return the most bytes that this process had in memory since `reset_peak`."""
-    return status("VmHWM")
-
-
-def status(name: str) -> int:
-    """Return a number of `/proc/self/status` in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 if __name__ == "__main__":
