@@ -35,8 +35,8 @@ def lifespan(
             await pool.wait(timeout=30)
             queue = new_queue()
             await stack.enter_async_context(queue.open_async(pool))
-            kept = await stack.enter_async_context(_reading(database_url, "force_generic_plan"))
-            planned = await stack.enter_async_context(_reading(database_url, "force_custom_plan"))
+            kept = await stack.enter_async_context(reading_pool(database_url, "force_generic_plan"))
+            planned = await stack.enter_async_context(reading_pool(database_url, "force_custom_plan"))
             app.state.pool = pool
             app.state.store = store
             app.state.uploads = Uploads(pool, queue)
@@ -50,7 +50,7 @@ def lifespan(
     return live
 
 
-def _reading(database_url: str, plan_cache_mode: str) -> asyncpg.Pool:
+def reading_pool(database_url: str, plan_cache_mode: str) -> asyncpg.Pool:
     """Return connections that can only read, and are given back as they are: nothing is ever set on them."""
 
     async def as_it_is(connection: Any) -> None:

@@ -183,7 +183,12 @@ BEGIN
         convert_to(document, 'UTF8'),
         CASE WHEN links <> '[]' THEN convert_to(links::text, 'UTF8') END,
         document !~ '[1-9][0-9]{22}'
-    );
+    ) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN -- pgstac writes items again when it divides a collection anew
+        PERFORM remove_document(item.collection, item.id);
+        PERFORM write_document(item);
+        RETURN;
+    END IF;
     IF tags IS NOT NULL THEN
         INSERT INTO tagged
         SELECT tag, item.datetime, item.collection, item.id, item.end_datetime,
