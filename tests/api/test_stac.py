@@ -322,7 +322,7 @@ def test_conditions_by_text_and_json_by_get_and_post(
 @pytest.mark.parametrize(
     "condition",
     [
-        "tag > 'x'",
+        "tag > 5",
         "id = ",
         "id",
         "'x'",
@@ -364,7 +364,7 @@ def test_conditions_that_are_wrong_in_text(catalog: Catalog, http: httpx2.Client
         {"op": "=", "args": {"property": "id"}},
         {"op": 5, "args": []},
         {"op": "and", "args": [5, 6]},
-        {"op": "<", "args": [{"property": "tags"}, "x"]},
+        {"op": "<", "args": [{"property": "tags"}, {"timestamp": "2024-05-01T00:00:00Z"}]},
         {"op": "unknown_function", "args": [{"property": "id"}]},
         {"op": "=", "args": [{"op": "unknown_function", "args": []}, 1]},
         {"op": "=", "args": [{"property": 5}, 1]},
