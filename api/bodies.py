@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
+
+import orjson
 
 from stac_ingest.errors import RequestError
 
@@ -22,15 +25,42 @@ def require_storable(value: Any, levels: float = math.inf) -> None:
     Raises:
         RequestError: 400 `INVALID_REQUEST`, which names the value.
     """
-    if levels < 0:
-        raise RequestError(400, "INVALID_REQUEST", f"Expected JSON that nests at most {MAX_DEPTH} deep, found deeper.")
+    if levels < math.inf and not _is_shallow(value, levels):
+        raise RequestError(400, "INVALID_REQUEST", f"Expected JSON that nests at most {levels} deep, found deeper.")
+    if not _survives(value):
+        _refuse_what_is_lost(value)
+
+
+def _is_shallow(value: Any, levels: float) -> bool:
+    level, depth = [value], 0
+    while level and depth <= levels:
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        depth += 1
+    return not level
+
+
+def _survives(value: Any) -> bool:
+    """Return whether nothing is lost of a value, or False where that has to be looked at; most bodies are large."""
+    try:
+        json.dumps(value, allow_nan=False)
+        return b"\\u0000" not in orjson.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def _refuse_what_is_lost(value: Any) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
-            require_storable(key)
-            require_storable(inner, levels - 1)
+            _refuse_what_is_lost(key)
+            _refuse_what_is_lost(inner)
     elif isinstance(value, list):
         for inner in value:
-            require_storable(inner, levels - 1)
+            _refuse_what_is_lost(inner)
     elif isinstance(value, str) and "\x00" in value:
         raise _refused("texts without the character NUL", value)
     elif (

@@ -28,12 +28,15 @@ class LimitsMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass, or answer 400 or 413; a body without a length is measured as it comes."""
-        if scope["type"] != "http" or _FILE.fullmatch(scope["path"]):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
             answer = problem(400, "INVALID_REQUEST", "Expected an address without the character NUL, found %00.")
             await answer(scope, receive, send)
+            return
+        if _FILE.fullmatch(scope["path"]):
+            await self.app(scope, receive, send)
             return
         most = MAX_BULK_BYTES if _BULK.fullmatch(scope["path"]) else MAX_BODY_BYTES
         announced = Headers(scope=scope).get("content-length", "0")

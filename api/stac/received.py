@@ -10,6 +10,7 @@ from copy import deepcopy
 from typing import Any, cast
 
 import jsonpatch
+import orjson
 from fastapi import Request
 from json_merge_patch import merge
 from pydantic import BaseModel, Field, ValidationError
@@ -77,6 +78,9 @@ def _dumped(stac: BaseModel) -> Json:
 def as_stored(value: Any, request: Request) -> Any:
     """Return JSON with the addresses of our own assets and schema as the catalog records them."""
     base, store_url = get_base_url(request), request.app.state.store.url
+    text = orjson.dumps(value)
+    if f'"{base}assets/'.encode() not in text and f'/{SCHEMA_PATH}"'.encode() not in text:
+        return value
 
     def stored(part: Any) -> Any:
         if isinstance(part, dict):

@@ -136,7 +136,15 @@ def test_bodies_nest_at_most_64_deep(http: httpx2.Client, collection: str) -> No
 @pytest.mark.parametrize(
     "path",
     [
-        *("/collections/%00", "/collections/c/items/%00", "/uploads/%00", "/assets/%00", "/%00", "/collections?x=%00"),
+        *(
+            "/collections/%00",
+            "/collections/c/items/%00",
+            "/uploads/%00",
+            "/uploads/u/files/%00",
+            "/assets/%00",
+            "/%00",
+            "/collections?x=%00",
+        ),
         *("/search?ids=%00", "/search?collections=a%00b", "/search?filter=%00", "/uploads?status=%00", "/api?%00"),
     ],
 )

@@ -237,7 +237,7 @@ def test_cancel_after_the_end(http: httpx2.Client, make_product: ProductMaker, m
 UNKNOWN = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 
 
-@pytest.mark.parametrize("upload_id", [UNKNOWN, "nonsense", "%7B1%7D", "1", f"{UNKNOWN}x"])
+@pytest.mark.parametrize("upload_id", [UNKNOWN, "nonsense", "a%20b", "%7B1%7D", "1", f"{UNKNOWN}x"])
 @pytest.mark.parametrize(
     ("method", "rest"), [("GET", ""), ("GET", "/events"), ("POST", "/submit"), ("POST", "/cancel"), ("PUT", "/files/0")]
 )
@@ -335,7 +335,7 @@ def test_the_list_in_pages_misses_nothing_and_repeats_nothing(http: httpx2.Clien
 
 
 def test_a_token_that_no_page_gave(http: httpx2.Client) -> None:
-    for token in ("", "x", "2024-01-01~x", f"soon~{uuid4()}"):
+    for token in ("", "x", "2024-01-01~x", f"soon~{uuid4()}", "%20"):
         refused(http.get(f"/uploads?token={token}"), 400, "INVALID_PARAMETER")
     refused(http.get("/uploads?token=%00"), 400, "INVALID_REQUEST")
 
@@ -541,6 +541,7 @@ def test_the_name_of_a_file_is_no_path(
     [
         ("/collections/nothing/uploads", 404, "COLLECTION_NOT_FOUND"),
         ("/collections/a%00b/uploads", 400, "INVALID_REQUEST"),
+        ("/collections/a%20b/uploads", 422, "INVALID_UPLOAD"),
         ("/collections/a%2Fb/uploads", 404, "NOT_FOUND"),
     ],
 )
