@@ -40,11 +40,11 @@ bench: install  ## Measure the memory and the speed of an upload of 1 GiB, besid
 .PHONY: bench-api
 bench-api: install .venv-peers/installed  ## Measure the STAC API beside stock stac-fastapi-pgstac (ARGS="--items 5000")
 	@docker/system-packages wrk
-	@exec $(PYTHON) -m benchmarks.api $(ARGS)
+	@exec $(PYTHON) -u -m benchmarks.api $(ARGS)
 
 .PHONY: bench-scale
 bench-scale: install  ## Measure how searches slow down from 10,000 to 1,000,000 items (ARGS="--keep FOLDER")
-	@exec $(PYTHON) -m benchmarks.scale $(ARGS)
+	@exec $(PYTHON) -u -m benchmarks.scale $(ARGS)
 
 .PHONY: install
 install: system .venv/installed  ## Install system packages that are missing, and the locked environment

@@ -76,11 +76,10 @@ def main() -> int:
         if not agree(ours, peers, [request for case in cases for request in case.requests]):
             return 1
         measured = [measure(service, cases, options.connections, options.seconds) for service in (*peers, ours)]
+        print_beside(cases, measured, options.connections)
         crowd = measure(ours, cases, CROWD, options.seconds)
-        growth = growth_while_downloading(ours)
-    print_beside(cases, measured, options.connections)
-    print_crowd(cases, crowd)
-    print_memory(measured, crowd, growth)
+        print_crowd(cases, crowd)
+        print_memory(measured, crowd, growth_while_downloading(ours))
     failed = sum(load.failed for service in (*measured, crowd) for load in service.loads)
     print(f"Requests that were not answered with success: {failed}.")
     return 1 if failed else 0
