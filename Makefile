@@ -21,6 +21,10 @@ serve: install  ## Run everything: database, API and worker (Ctrl-C stops it)
 test: install  ## Run the whole test suite
 	@exec $(PYTHON) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
+.PHONY: fuzz
+fuzz: install  ## Send thousands of requests that are generated from our OpenAPI; none may fail the service
+	@exec $(PYTHON) -m pytest -q tests/api/test_fuzz.py --long
+
 .PHONY: lint
 lint: install  ## Check style, types, imports, the layout, and that public names are documented
 	.venv/bin/ruff check .

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from api import assets, deletions, health, uploads
-from api.errors import add_error_handlers
+from api.errors import PROBLEMS, add_error_handlers
 from api.forwarded import ForwardedMiddleware
 from api.lifespan import lifespan
 from api.limits import LimitsMiddleware
@@ -40,6 +40,7 @@ def create_app(service: ServiceSettings | None = None, settings: ApiSettings | N
         openapi_url="/api",
         docs_url="/api.html",
         redoc_url=None,
+        responses=PROBLEMS,
         lifespan=lifespan(database_url, store, settings.max_file_bytes),
         middleware=_middlewares(settings, store.url),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
@@ -15,11 +16,16 @@ from stac_ingest.storage import ASSETS, Store
 router = APIRouter(tags=["Assets"])
 
 _MEDIA_TYPES = {".tif": COG_MEDIA_TYPE, ".png": "image/png"}
+_BYTES: dict[str, Any] = {"content": {media_type: {} for media_type in _MEDIA_TYPES.values()}}
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+/[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+-(?P<sha>[0-9a-f]{16})\.(tif|png)")
 
 
 @router.head("/assets/{key:path}", response_class=Response, include_in_schema=False)
-@router.get("/assets/{key:path}", response_class=Response)
+@router.get(
+    "/assets/{key:path}",
+    response_class=Response,
+    responses={200: _BYTES, 206: _BYTES, 304: {"description": "It is what `If-None-Match` names"}},
+)
 async def read_asset(key: str, request: Request) -> Response:
     """Return an asset's bytes, or the range of them that is asked for; 404 for any other name."""
     named = _NAME.fullmatch(key)

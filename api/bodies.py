@@ -1,4 +1,7 @@
-"""What every JSON body must be, beside valid: something that the database can hold and give back unchanged."""
+"""What every JSON body must be, beside valid: something that the database can hold and give back unchanged.
+
+And how OpenAPI describes the body of a route that reads it by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import math
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
 from stac_ingest.errors import RequestError
 
@@ -71,6 +75,33 @@ def _refuse_what_is_lost(value: Any) -> None:
         raise _refused("finite numbers (JSON has no others)", value)
     elif isinstance(value, int) and not _SMALLEST <= value <= _LARGEST:
         raise _refused("whole numbers of at most 64 bits", value)
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return what a route's `openapi_extra` says of a body that is read as this model."""
+    schema = model.model_json_schema()
+    return _body("application/json", _inlined(schema, schema.pop("$defs", {})))
+
+
+def binary_body() -> dict[str, Any]:
+    """Return what a route's `openapi_extra` says of a body of bytes."""
+    return _body("application/octet-stream", {"type": "string", "format": "binary"})
+
+
+def _body(media_type: str, schema: Any) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Replace references, which would lead nowhere in the document that the schema becomes a part of."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    rest = {key: _inlined(part, definitions) for key, part in schema.items() if key != "$ref"}
+    if reference := schema.get("$ref"):
+        return {**_inlined(definitions[reference.rpartition("/")[2]], definitions), **rest}
+    return rest
 
 
 def _refused(expected: str, found: object) -> RequestError:

@@ -15,7 +15,11 @@ from stac_ingest.models.deletion import Deletion
 router = APIRouter(tags=["Deletions"])
 
 
-@router.post("/collections/{collection_id}/deletions", status_code=202)
+@router.post(
+    "/collections/{collection_id}/deletions",
+    status_code=202,
+    responses={202: {"model": Deletion}, 204: {"description": "There is nothing to delete"}},
+)
 async def open_deletion(collection_id: str, request: Request) -> Response:
     """Begin to delete all images and bands of a product; 204 when it has none."""
     async with writing(request) as write:
@@ -43,7 +47,7 @@ async def list_deletions(collection_id: str, request: Request) -> Response:
     return JSONResponse({"deletions": documents}, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/deletions/{deletion_id}")
+@router.get("/deletions/{deletion_id}", responses={200: {"model": Deletion}})
 async def get_deletion(deletion_id: str, request: Request) -> Response:
     """Return how far a deletion is."""
     return await _answer(request, deletion_id)

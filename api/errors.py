@@ -35,6 +35,24 @@ _SENTENCES = {
 """What Starlette leaves unsaid."""
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _NOT_OFFERED = "This address does not take requests of this method; the header `Allow` lists those that it takes."
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail", "description"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "Stable upper-case name of the reason, listed in docs/errors.md."},
+        "detail": {"type": "string", "description": "What was expected, what was found and what to do."},
+        "description": {"type": "string", "description": "The same as `detail`."},
+    },
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {PROBLEM: {"schema": _PROBLEM_SCHEMA}}}
+    for status, description in (("4XX", "What is wrong with the request"), (503, "The database cannot be reached"))
+}
+"""How OpenAPI describes the errors of every route."""
+
 _TOO_DEEP = "Expected JSON that does not nest so deeply."
 _UNAVAILABLE = "The database cannot be reached at the moment; try again in a few seconds."
 

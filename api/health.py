@@ -8,13 +8,14 @@ from fastapi import APIRouter, Request
 from stac_fastapi.types.requests import get_base_url
 from starlette.responses import JSONResponse, Response
 
+from api.errors import PROBLEM
 from stac_ingest.database.migrate import PGSTAC_VERSION
 from stac_ingest.stac import SCHEMA_PATH, schema_document
 
 router = APIRouter(tags=["Service"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses={503: {"content": {"application/json": {}, PROBLEM: {}}}})
 async def health(request: Request) -> Response:
     """Return 200 when the API, the database and its schema are ready, else 503."""
     async with request.app.state.pool.connection() as connection:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from stac_fastapi.types.requests import get_base_url
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from api.bodies import MAX_DEPTH, require_storable
+from api.bodies import MAX_DEPTH, binary_body, json_body, require_storable
 from api.writing import writing
 from stac_ingest import catalog
 from stac_ingest.errors import RequestError, UploadError
@@ -34,7 +34,12 @@ router = APIRouter(tags=["Uploads"])
 POLL_SECONDS = 0.5
 
 
-@router.post("/collections/{collection_id}/uploads", status_code=201)
+@router.post(
+    "/collections/{collection_id}/uploads",
+    status_code=201,
+    responses={201: {"model": Upload}},
+    openapi_extra=json_body(UploadRequest),
+)
 async def open_upload(collection_id: str, request: Request) -> Response:
     """Open an upload: what the image is, what is asked of it, and which files will be sent."""
     asked = await _upload_request(request, collection_id)
@@ -101,7 +106,7 @@ def _require_fitting_files(asked: UploadRequest, layout: Layout, collection_id: 
         raise RequestError(422, error.code, str(error)) from error
 
 
-@router.put("/uploads/{upload_id}/files/{index}")
+@router.put("/uploads/{upload_id}/files/{index}", openapi_extra=binary_body())
 async def send_file(upload_id: str, index: int, request: Request) -> dict[str, Any]:
     """Send the bytes of one file; they are streamed to the store, and checked against `Content-Digest` if that is sent.
 
@@ -165,14 +170,14 @@ def _content_digest(request: Request) -> str | None:
     return digest
 
 
-@router.post("/uploads/{upload_id}/submit", status_code=202)
+@router.post("/uploads/{upload_id}/submit", status_code=202, responses={202: {"model": Upload}})
 async def submit_upload(upload_id: str, request: Request) -> Response:
     """Hand the upload to the workers."""
     await _uploads(request).submit(upload_id)
     return await _answer(request, upload_id, status_code=202)
 
 
-@router.post("/uploads/{upload_id}/cancel")
+@router.post("/uploads/{upload_id}/cancel", responses={200: {"model": Upload}})
 async def cancel_upload(upload_id: str, request: Request) -> Response:
     """End an upload that has not ended yet; a worker that converts it stops soon."""
     await _uploads(request).cancel(upload_id)
@@ -180,7 +185,7 @@ async def cancel_upload(upload_id: str, request: Request) -> Response:
     return await _answer(request, upload_id)
 
 
-@router.get("/uploads/{upload_id}")
+@router.get("/uploads/{upload_id}", responses={200: {"model": Upload}})
 async def get_upload(upload_id: str, request: Request) -> Response:
     """Return the state of an upload, its files and its events."""
     return await _answer(request, upload_id)
@@ -224,7 +229,11 @@ def _parse_token(token: str) -> tuple[datetime, str]:
         ) from error
 
 
-@router.get("/uploads/{upload_id}/events")
+@router.get(
+    "/uploads/{upload_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
 async def follow_upload(upload_id: str, request: Request) -> StreamingResponse:
     """Follow the events of an upload as server-sent events, until it has ended; `Last-Event-ID` goes on from there."""
     uploads = _uploads(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -35,6 +37,11 @@ READY_SECONDS = 60
 # The same examples each time, so that a red run is a change's fault; and no test asserts a time.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("suite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make fuzz`."""
+    parser.addoption("--long", action="store_true", help="send thousands of generated requests, not hundreds")
 
 
 @pytest.fixture(autouse=True)
@@ -236,18 +243,22 @@ def upload_done(image: stac_ingest.Image, files: Any, **options: Any) -> stac_in
     return upload
 
 
-def schema_errors(stac: dict[str, Any]) -> list[str]:
-    """Return what is invalid in a STAC object, by the schemas beside the project; skips where there are none."""
+def stac_schemas() -> ModuleType:
+    """Return the module of STAC schemas beside the project; skips where there is none."""
     folder = SHARED / "acceptance"
     if not (folder / "stac_schemas.py").exists():
         pytest.skip("the STAC schemas are not beside this checkout")
     sys.path.insert(0, str(folder))
     try:
-        from stac_schemas import errors  # type: ignore[import-not-found]
+        return importlib.import_module("stac_schemas")
     finally:
         sys.path.remove(str(folder))
+
+
+def schema_errors(stac: dict[str, Any]) -> list[str]:
+    """Return what is invalid in a STAC object, by the schemas beside the project; skips where there are none."""
     from stac_ingest.stac import SCHEMA_PATH, schema_document
 
     ours = {url: schema_document(url) for url in stac.get("stac_extensions", []) if url.endswith(SCHEMA_PATH)}
-    found: list[str] = errors(stac, known_elsewhere=ours)
+    found: list[str] = stac_schemas().errors(stac, known_elsewhere=ours)
     return found
