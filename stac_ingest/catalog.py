@@ -7,7 +7,7 @@ so that extent and summaries always follow the items that are there. `created` a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -17,7 +17,6 @@ from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter, ValidationError
 
 from stac_ingest.database import Connection, queries
-from stac_ingest.database.migrate import QUERYABLES
 from stac_ingest.errors import RequestError
 from stac_ingest.models.values import Timestamp, timestamp_text
 from stac_ingest.stac import WORLD, Json, bbox_of, boxes_touch, is_place, places_of, with_extensions
@@ -341,46 +340,6 @@ def check_geometry(item: Json) -> None:
             "INVALID_GEOMETRY",
             f"Expected the bbox of item {item.get('id')!r} to be that of its geometry, {found}, found {said}.",
         )
-
-
-def check_properties(item: Json) -> None:
-    """Refuse an Item with a property of another type than is said of it, over which every search by it would stumble.
-
-    Raises:
-        RequestError: 400 `INVALID_REQUEST`, which names the property.
-    """
-    properties = item.get("properties") or {}
-    for name, schema in QUERYABLES.items():
-        value = properties.get(name)
-        kind = "moment" if "format" in schema else schema["type"]
-        if value is not None and not _IS[kind](value):
-            raise RequestError(
-                400,
-                "INVALID_REQUEST",
-                f"Expected {name} of item {item.get('id')!r} to be {_CALLED[kind]}, found {str(value)[:100]!r}.",
-            )
-
-
-def _is_moment(value: object) -> bool:
-    try:
-        _MOMENT.validate_python(value)
-    except ValidationError:
-        return False
-    return isinstance(value, str) and value[10:11] in ("T", "t")
-
-
-_IS: dict[str, Callable[[Any], bool]] = {
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "string": lambda value: isinstance(value, str),
-    "moment": _is_moment,
-    "array": lambda value: isinstance(value, list) and all(isinstance(inner, str) for inner in value),
-}
-_CALLED = {
-    "number": "a number",
-    "string": "a text",
-    "moment": "a time such as 2024-05-01T10:00:00Z",
-    "array": "a list of texts",
-}
 
 
 def dated(item: Json) -> Json:

@@ -73,6 +73,9 @@ class BulkTransactions(BulkTransactionExtension):  # type: ignore[misc]
                 409: {"description": "Some Items exist already; none is written."},
             },
             methods=["POST"],
+            openapi_extra={
+                "parameters": [{"name": "collection_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+            },
             endpoint=create_async_endpoint(self.client.bulk_item_insert, Items),
         )
         app.include_router(router, tags=["Bulk Transaction Extension"])

@@ -11,6 +11,7 @@ _OGC = "http://www.opengis.net/spec"
 
 CONFORMS_TO = [
     *(f"{_STAC}/{name}" for name in ("core", "collections", "ogcapi-features", "item-search")),
+    "https://api.stacspec.org/v1.0.0-rc.2/children",
     *(f"{_OGC}/ogcapi-features-1/1.0/conf/{name}" for name in ("core", "geojson", "oas30")),
     *(f"{_STAC}/{of}#{name}" for of in ("item-search", "ogcapi-features") for name in ("fields", "query", "sort")),
     *(f"https://api.stacspec.org/v1.1.0/{of}#sort" for of in ("item-search", "ogcapi-features")),

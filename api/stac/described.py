@@ -36,7 +36,7 @@ _BBOX = _parameter(
 )
 _DATETIME = _parameter(
     "datetime",
-    "A time in RFC 3339 or a day, or two with a slash between, one of which may be `..`; without a zone it is UTC.",
+    "A time in RFC 3339, or two with a slash between; of two, one may be `..`, or a day, or without zone, in UTC.",
     type="string",
     example="2024-05-01T00:00:00Z/..",
 )

@@ -233,13 +233,13 @@ class ItemWriter:
         return b"".join(self.pieces([row]))
 
     def _some_fields(self, row: Row, fields: Fields) -> bytes:
-        """Return an Item with some of its fields; its ids are always among them."""
+        """Return an Item with some of its fields; type, ids and links are among them, unless they are excluded."""
         include, exclude = set(fields.include), set(fields.exclude)
         item = orjson.loads(row["document"])
         if "links" not in exclude:
             item["links"] = orjson.loads(self._links(row)[len(_LINKS) : -1])
         if include:
-            include |= {"id", "collection", "links"} - exclude
+            include |= {"type", "id", "collection", "links"} - exclude
         return orjson.dumps(filter_fields(item, include, exclude))
 
     def _links(self, row: Row) -> bytes:

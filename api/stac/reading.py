@@ -58,6 +58,7 @@ def _links_of_root(base: str) -> list[Json]:
         _link("self", base, JSON, "This document"),
         _link("root", base, JSON, "Root"),
         _link("data", f"{base}collections", JSON, "Collections"),
+        _link("children", f"{base}children", JSON, "Collections, as the children of the root"),
         _link("conformance", f"{base}conformance", JSON, "What this service conforms to"),
         {**_link("search", f"{base}search", GEOJSON, "Search by GET"), "method": "GET"},
         {**_link("search", f"{base}search", GEOJSON, "Search by POST"), "method": "POST"},
@@ -66,6 +67,19 @@ def _links_of_root(base: str) -> list[Json]:
         _link("service-desc", f"{base}api", "application/vnd.oai.openapi+json;version=3.0", "OpenAPI description"),
         _link("service-doc", f"{base}api.html", "text/html", "OpenAPI documentation"),
     ]
+
+
+@router.get("/children", summary="Children of the root", openapi_extra=described.answer(JSON, "The Collections"))
+async def children(request: Request) -> Response:
+    """Return the children of the root (Children extension): all Collections."""
+    base, memory = str(request.base_url), _memory(request)
+
+    async def make() -> bytes:
+        found = [{**one, "links": links_of_collection(one, base)} for one in (await memory.collections()).values()]
+        links = [_link("root", base, JSON, "Root"), _link("self", f"{base}children", JSON, "This document")]
+        return orjson.dumps({"children": found, "links": links})
+
+    return _fresh(Response(await memory.answer(("children", base), make), media_type=JSON))
 
 
 @router.get("/conformance", summary="Conformance classes", openapi_extra=described.answer(JSON, "The classes"))

@@ -11,6 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus
 
+from stac_fastapi.pgstac.utils import clean_exclude_set
+
 from api.bodies import require_storable
 from api.stac import cql2
 from stac_ingest.errors import RequestError
@@ -28,6 +30,8 @@ _QUERIES = {
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 """The first moment of a period that has no start."""
 _END = datetime.max.replace(tzinfo=UTC)
+_DEFAULT_FIELDS = ("type", "stac_version", "id", "geometry", "bbox", "links", "assets", "properties.datetime")
+_OPEN = ("", "..")
 _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 
 
@@ -87,10 +91,9 @@ def search_from_query(query: Mapping[str, str]) -> Search:
         members["sortby"] = [_sort_key(text) for text in given["sortby"].split(",")]
     if "fields" in given:
         names = [text.strip() for text in given["fields"].split(",") if text.strip("+- ")]
-        members["fields"] = {
-            "include": [name.removeprefix("+") for name in names if not name.startswith("-")],
-            "exclude": [name.removeprefix("-") for name in names if name.startswith("-")],
-        }
+        include = [name.removeprefix("+") for name in names if not name.startswith("-")]
+        exclude = [name.removeprefix("-") for name in names if name.startswith("-")]
+        members["fields"] = {**({"include": include} if include else {}), "exclude": exclude}
     return search_from_body(members)
 
 
@@ -108,7 +111,7 @@ def search_from_body(body: object) -> Search:
         period=_period(body.get("datetime")),
         filter=_filter(body),
         order=_order(body.get("sortby")),
-        fields=_fields(body.get("fields")),
+        fields=_fields(body),
         limit=_limit(body.get("limit")),
         token=_text(body.get("token"), "token"),
     )
@@ -187,27 +190,35 @@ def _area(bbox: object, geometry: object) -> Any:
 
 
 def _period(text: object) -> tuple[datetime, datetime] | None:
-    """Return the first and the last moment of RFC 3339 times, a day counts as all of its time."""
+    """Return the first and the last moment of a time in RFC 3339, or of two with a slash between.
+
+    A single time has to be complete, as the STAC API wants it. Of two, clients such as QGIS may leave out the zone,
+    which is UTC then, and a day is all of its time.
+    """
     if text is None:
         return None
     if not isinstance(text, str):
         raise _refused("datetime", "a text", text)
     start, slash, end = text.partition("/")
-    if not slash:
-        end = start
-    elif start in ("", "..") and end in ("", ".."):
-        raise _refused(
-            "datetime", "a time such as 2024-05-01T10:00:00Z, or two with a slash between, one of them may be ..", text
-        )
     try:
-        first = BEGINNING if start in ("", "..") and slash else _moments(start)[0]
-        last = _END if end in ("", "..") and slash else _moments(end)[1]
+        if not slash:
+            return (_complete_moment(text),) * 2
+        if start in _OPEN and end in _OPEN:
+            raise ValueError("a period without ends")
+        first = BEGINNING if start in _OPEN else _moments(start)[0]
+        last = _END if end in _OPEN else _moments(end)[1]
     except ValueError as error:
-        wanted = "a time such as 2024-05-01T10:00:00Z, or two with a slash between, one of them may be .."
+        wanted = "a time such as 2024-05-01T10:00:00Z, or two with a slash between, of which one may be .. or a day,"
         raise _refused("datetime", wanted, text) from error
     if first > last:
         raise _refused("datetime", "the earlier time before the later one", text)
     return first, last
+
+
+def _complete_moment(text: str) -> datetime:
+    if not re.search(r"([Zz]|[+-]\d\d:\d\d)$", text[10:]):
+        raise ValueError("no zone")
+    return moment_of(text)
 
 
 def _moments(text: str) -> tuple[datetime, datetime]:
@@ -237,13 +248,18 @@ def _sort_key(text: str) -> dict[str, str]:
     return {"field": name.lstrip("+-"), "direction": "desc" if name.startswith("-") else "asc"}
 
 
-def _fields(fields: object) -> Fields | None:
-    if fields is None:
+def _fields(body: dict[str, Any]) -> Fields | None:
+    """Return which fields are wanted (Fields extension 1.0): what is included is not excluded."""
+    if "fields" not in body:
         return None
+    fields = body["fields"]
     if not isinstance(fields, dict):
         raise _refused("fields", 'an object such as {"include": ["id"], "exclude": ["links"]}', fields)
     include, exclude = (_texts(fields.get(side), f"fields.{side}") or () for side in ("include", "exclude"))
-    return Fields(include, exclude) if include or exclude else None
+    if exclude and not include and "include" in fields:
+        return Fields(tuple(name for name in _DEFAULT_FIELDS if name not in exclude), exclude)
+    kept = clean_exclude_set(set(exclude), set(include))
+    return Fields(include, tuple(sorted(kept))) if include or exclude else None
 
 
 def _limit(limit: object) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from api.stac import described
 from stac_ingest.database.migrate import QUERYABLES
 
 router = APIRouter(tags=["Sort Extension"])
@@ -20,13 +21,16 @@ SORTABLES: dict[str, dict[str, Any]] = {
 }
 
 
-@router.get("/sortables")
+@router.get("/sortables", openapi_extra=described.answer("application/schema+json", "A JSON Schema"))
 async def sortables(request: Request) -> Response:
     """Return what every search can be sorted by, as JSON Schema; other properties are sorted as JSON."""
     return _answer(f"{request.base_url}sortables")
 
 
-@router.get("/collections/{collection_id}/sortables")
+@router.get(
+    "/collections/{collection_id}/sortables",
+    openapi_extra=described.answer("application/schema+json", "A JSON Schema"),
+)
 async def collection_sortables(collection_id: str, request: Request) -> Response:
     """Return what a search in one Collection can be sorted by, as JSON Schema."""
     await request.app.state.memory.get_collection(collection_id)

@@ -166,13 +166,17 @@ SELECT count(*) AS count,
        min(datetime) AS start, max(end_datetime) AS "end",
        st_xmin(st_extent(geometry)) AS west, st_ymin(st_extent(geometry)) AS south,
        st_xmax(st_extent(geometry)) AS east, st_ymax(st_extent(geometry)) AS north,
-       min((properties->>'eo:cloud_cover')::float) AS least_cloud,
-       max((properties->>'eo:cloud_cover')::float) AS most_cloud,
+       min(cloud) AS least_cloud, max(cloud) AS most_cloud,
        array_agg(DISTINCT properties->>'platform') AS platforms,
        array_agg(DISTINCT properties->>'proj:code') AS codes,
-       array_agg(DISTINCT (properties->>'gsd')::float) AS gsds
-FROM (SELECT datetime, end_datetime, geometry, content->'properties' AS properties
-      FROM pgstac.items WHERE collection = %(id)s) AS item;
+       array_agg(DISTINCT gsd) AS gsds
+FROM (
+    SELECT datetime, end_datetime, geometry, properties,
+           CASE jsonb_typeof(properties->'eo:cloud_cover') WHEN 'number' THEN (properties->>'eo:cloud_cover')::float END
+               AS cloud,
+           CASE jsonb_typeof(properties->'gsd') WHEN 'number' THEN (properties->>'gsd')::float END AS gsd
+    FROM stac_ingest.documents WHERE collection = %(id)s
+) AS item;
 
 -- claim_request --
 -- A twin that runs at the same time waits here until the first has ended. A row that was there already has an xmax.

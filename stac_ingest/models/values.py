@@ -106,7 +106,7 @@ def moment_of(text: str) -> datetime:
     if found is None:
         raise ValueError("expected a time such as 2024-05-01T10:00:00Z")
     minute, second, fraction, zone = found.groups("")
-    return _utc(datetime.fromisoformat(f"{minute}{min(int(second), 59):02}{fraction}{zone}"))
+    return _utc(datetime.fromisoformat(f"{minute}{'59' if second == '60' else second}{fraction}{zone}"))
 
 
 def timestamp_text(moment: datetime) -> str:

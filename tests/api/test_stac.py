@@ -213,7 +213,7 @@ def test_fields_leave_out_what_was_not_asked_for(catalog: Catalog, method: str) 
         collections=[catalog.id], ids=["a"], method=method, fields=["id", "properties.eo:cloud_cover", "-links"]
     )
     assert list(search.items_as_dicts()) == [
-        {"id": "a", "collection": catalog.id, "properties": {"eo:cloud_cover": 5.0}}
+        {"type": "Feature", "id": "a", "collection": catalog.id, "properties": {"eo:cloud_cover": 5.0}}
     ]
 
 

@@ -129,8 +129,8 @@ ROWS: dict[str, tuple[str, str, Any, int, int | None]] = {
         *(500, 200),
     ),
     "CQL2 text by POST": ("POST", "/search", {"filter": "id = 'a'", "filter-lang": "cql2-text"}, 400, 200),
-    "a time without a zone": ("GET", "/search?datetime=2024-05-01T10:00:00", None, 400, None),
-    "a date": ("GET", "/search?datetime=2024-05-01", None, 400, None),
+    "times without a zone": ("GET", "/search?datetime=2024-05-01T10:00:00/2024-05-02T10:00:00", None, 400, 200),
+    "days": ("GET", "/search?datetime=2024-05-01/2024-05-01", None, 400, 200),
     "an item of no collection": (
         *("POST", "/collections/absent/items", {**NEW, "collection": "absent"}),
         *(500, 404),

@@ -68,6 +68,19 @@ def test_a_query_and_a_body_ask_for_the_same() -> None:
     }
 
 
+def test_what_is_included_is_not_excluded() -> None:
+    def fields(**sides: Any) -> Any:
+        return search_from_body({"fields": sides}).fields
+
+    assert fields(exclude=["a"]) == Fields((), ("a",))
+    assert fields(include=["a"], exclude=["a", "b"]) == Fields(("a",), ("b",))
+    assert fields(include=["a.b"], exclude=["a"]) == Fields(("a.b",), ())
+    for nothing in (list[str](), None):
+        assert fields(include=nothing, exclude=["links"]).exclude == ("links",)
+        assert "properties.datetime" in fields(include=nothing, exclude=["links"]).include
+    assert search_from_query({"fields": "-a"}).fields == Fields((), ("a",))
+
+
 def test_nothing_asked_is_everything() -> None:
     assert search_from_query({}) == search_from_query({"bbox": "", "fields": ",", "ids": ""}) == Search()
     assert search_from_body({"bbox": None, "limit": None, "fields": {}}) == Search()
@@ -80,8 +93,7 @@ def test_nothing_asked_is_everything() -> None:
     [
         ("2024-05-01T00:00:00Z", (MAY, MAY)),
         ("2024-05-01t02:00:00+02:00", (MAY, MAY)),
-        ("2024-05-01T00:00:00", (MAY, MAY)),
-        ("2024-05-01", (MAY, MAY + DAY)),
+        ("2024-05-01/2024-05-01", (MAY, MAY + DAY)),
         ("2024-05-01/2024-05-02", (MAY, MAY + timedelta(days=1) + DAY)),
         ("2024-05-01T00:00:00/2024-05-01T00:00:00.5", (MAY, MAY + timedelta(milliseconds=500))),
         ("2024-05-01T00:00:00.1234567Z/..", (MAY + timedelta(microseconds=123456), None)),
@@ -119,6 +131,10 @@ def test_an_area_over_the_antimeridian_is_two() -> None:
         ({"datetime": 2024}, "datetime"),
         ({"datetime": "../.."}, "datetime"),
         ({"datetime": "2024"}, "datetime"),
+        ({"datetime": "2024-05-01"}, "datetime"),
+        ({"datetime": "2024-05-01T00:00:00"}, "datetime"),
+        ({"datetime": "2024-05-01T00:00:61Z"}, "datetime"),
+        ({"datetime": "2024-05-01/2024"}, "datetime"),
         ({"datetime": "2024-05-01T00:00:00,5Z"}, "datetime"),
         ({"datetime": "2024-05-01T00:00:00+0200"}, "datetime"),
         ({"datetime": "2024-13-01"}, "datetime"),
@@ -132,6 +148,7 @@ def test_an_area_over_the_antimeridian_is_two() -> None:
         ({"sortby": [{"field": "a", "direction": "up"}]}, "sortby"),
         ({"sortby": ["a"]}, "sortby"),
         ({"fields": ["a"]}, "fields"),
+        ({"fields": None}, "fields"),
         ({"fields": {"include": "a"}}, "fields.include"),
         ({"filter-lang": "sql"}, "filter-lang"),
         ({"filter-crs": "EPSG:4326"}, "filter-crs"),
