@@ -210,7 +210,7 @@ def print_beside(cases: Sequence[Case], measured: Sequence[Measured], connection
     print(f"| | {' | '.join(names)} | {' | '.join(f'times {name}' for name in names[:-1])} |")
     print(f"|---|{'---:|' * (2 * len(names) - 1)}")
     for case, *loads in zip(cases, *(service.loads for service in measured), strict=True):
-        shown = [f"{load.rate:,.0f} ({load.p50:.1f}, {load.p99:.1f})" for load in loads]
+        shown = [f"{load.rate:,.1f} ({load.p50:.1f}, {load.p99:.1f})" for load in loads]
         times = [ratio(loads[-1].rate, load.rate) for load in loads[:-1]]
         print(f"| {case.name} | {' | '.join([*shown, *times])} |")
 
@@ -220,7 +220,7 @@ def print_crowd(cases: Sequence[Case], crowd: Measured) -> None:
     print(f"\n{crowd.name} at {CROWD} connections:\n")
     print("| | answers a second | p50 (ms) | p99 (ms) | p99 / p50 |\n|---|---:|---:|---:|---:|")
     for case, load in zip(cases, crowd.loads, strict=True):
-        print(f"| {case.name} | {load.rate:,.0f} | {load.p50:.1f} | {load.p99:.1f} | {ratio(load.p99, load.p50)} |")
+        print(f"| {case.name} | {load.rate:,.1f} | {load.p50:.1f} | {load.p99:.1f} | {ratio(load.p99, load.p50)} |")
 
 
 def ratio(one: float, other: float) -> str:
@@ -234,7 +234,10 @@ def print_memory(measured: Sequence[Measured], crowd: Measured, growth: int) -> 
     for service in measured:
         print(f"- {service.name}: {service.memory / MIB:.0f} MiB")
     print(f"- {crowd.name} at {CROWD} connections: {crowd.memory / MIB:.0f} MiB")
-    print(f"\nIt grows by {growth / MIB:.0f} MiB at most while one client downloads {LARGEST_PAGE:,} Items", end=" ")
+    print(
+        f"\nIt grows by {growth / MIB:.0f} MiB at most while one client asks for a page of {LARGEST_PAGE:,} Items",
+        end=" ",
+    )
     print(f"{DOWNLOADS} times.\n")
 
 
