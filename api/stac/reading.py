@@ -42,6 +42,7 @@ async def landing_page(request: Request) -> Response:
         page = {
             "type": "Catalog",
             "stac_version": STAC_VERSION,
+            "stac_extensions": [],
             "id": "stac-ingest",
             "title": app.title,
             "description": app.description,
@@ -156,7 +157,7 @@ async def items(request: Request, collection_id: str) -> Response:
         _link("root", base, JSON, "Root"),
         _link("parent", here, JSON, "The collection"),
         _link("collection", here, JSON, "The collection"),
-        _link("self", _with_query(f"{here}/items", query), GEOJSON, "This page"),
+        _link("self", _as_asked(f"{here}/items", request), GEOJSON, "This page"),
     ]
     return _fresh(await _pages(request).answer(search, base, links, _linking_by_get(f"{here}/items", query)))
 
@@ -187,7 +188,7 @@ async def search_by_get(request: Request) -> Response:
     query = dict(request.query_params)
     base = str(request.base_url)
     here = f"{base}search"
-    links = [_link("root", base, JSON, "Root"), _link("self", _with_query(here, query), GEOJSON, "This page")]
+    links = [_link("root", base, JSON, "Root"), _link("self", _as_asked(here, request), GEOJSON, "This page")]
     return _fresh(await _pages(request).answer(search_from_query(query), base, links, _linking_by_get(here, query)))
 
 
@@ -271,6 +272,10 @@ def _link(relation: str, href: str, media_type: str, title: str | None = None) -
 
 def _with_query(address: str, query: Mapping[str, Any]) -> str:
     return f"{address}?{urlencode(query)}" if query else address
+
+
+def _as_asked(address: str, request: Request) -> str:
+    return f"{address}?{request.url.query}" if request.url.query else address
 
 
 def _fresh(answer: Response) -> Response:
