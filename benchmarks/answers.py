@@ -43,8 +43,9 @@ def answers(service: Service, requests: Sequence[Request]) -> list[Any]:
 
 
 def differences(one: Any, other: Any, place: str = "") -> Iterator[str]:
-    """Yield the places at which two JSON values differ; links are told apart by their relation, and Collections by their id, not
-    by their order.
+    """Yield the places at which two JSON values differ.
+
+    Links are told apart by their relation, and Collections by their id, not by their order.
     """
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(one.keys() | other.keys()):
