@@ -54,6 +54,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 """How OpenAPI describes the errors of every route."""
 
 _TOO_DEEP = "Expected JSON that does not nest so deeply."
+_TOO_FAR = "Expected times of the years 1 to 9999 in UTC, and numbers of at most 64 bits; found one beyond"
 _UNAVAILABLE = "The database cannot be reached at the moment; try again in a few seconds."
 
 STATUS_AND_CODE: dict[type[Exception], tuple[int, str | None]] = {
@@ -73,6 +74,7 @@ STATUS_AND_CODE: dict[type[Exception], tuple[int, str | None]] = {
     psycopg.DataError: (400, "INVALID_REQUEST"),
     psycopg.errors.RaiseException: (400, "INVALID_REQUEST"),
     psycopg.errors.ProgramLimitExceeded: (400, "INVALID_REQUEST"),
+    psycopg.errors.InternalError_: (400, "INVALID_REQUEST"),  # so PostGIS says what it does not support
     # A database that is away, starting, stopping or out of connections.
     OSError: (503, None),
     TimeoutError: (503, None),
@@ -108,6 +110,7 @@ def add_error_handlers(app: FastAPI) -> None:
     for error, (status, code) in STATUS_AND_CODE.items():
         app.add_exception_handler(error, _handler(_unavailable if code is None else _listed(status, code)))
     app.add_exception_handler(RecursionError, _handler(_too_deep))
+    app.add_exception_handler(OverflowError, _handler(_too_far))
     app.add_exception_handler(Exception, _handler(_unforeseen))
 
 
@@ -161,6 +164,10 @@ def _listed(status: int, code: str) -> Callable[[Exception], Response]:
 
 def _too_deep(error: RecursionError) -> Response:
     return problem(400, "INVALID_REQUEST", _TOO_DEEP)
+
+
+def _too_far(error: OverflowError) -> Response:
+    return problem(400, "INVALID_REQUEST", f"{_TOO_FAR} ({error}).")
 
 
 def _unavailable(error: Exception) -> Response:

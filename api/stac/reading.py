@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
 from starlette.responses import JSONResponse, Response
 
 from api.stac import described
@@ -25,7 +26,23 @@ SCHEMA = "application/schema+json"
 COLLECTIONS_PAGE = 100
 MOST_COLLECTIONS = 10_000
 
-router = APIRouter(tags=["STAC API"])
+
+
+class PlainRoute(APIRoute):
+    """A route whose endpoint takes the request and what is in its path, so that nothing has to be parsed for it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        endpoint = self.endpoint
+
+        async def handle(request: Request) -> Response:
+            answer: Response = await endpoint(request, **request.path_params)
+            return answer
+
+        return handle
+
+
+router = APIRouter(tags=["STAC API"], route_class=PlainRoute)
 
 
 @router.get("/", summary="Landing page", openapi_extra=described.answer(JSON, "Catalog"))
@@ -84,7 +101,7 @@ async def children(request: Request) -> Response:
 
 
 @router.get("/conformance", summary="Conformance classes", openapi_extra=described.answer(JSON, "The classes"))
-async def conformance() -> Response:
+async def conformance(request: Request) -> Response:
     """Return the classes of the standards that the service conforms to."""
     return JSONResponse({"conformsTo": CONFORMS_TO})
 

@@ -138,11 +138,11 @@ def _conditions(search: Search, values: Values, tag: str | None) -> Iterator[str
         start, end = (values.bind(moment, "timestamptz") for moment in search.period)
         yield f"{first}.datetime <= {end} AND {first}.end_datetime >= {start}"
         if search.period[0] > BEGINNING:
-            yield f"{first}.datetime >= {start} - (SELECT longest FROM stac_ingest.lasting)"
+            yield f"{first}.datetime >= {start} - stac_ingest.longest()"
     if search.area is not None:
+        yield f"ST_Intersects(documents.geometry, {geometry_of(search.area, values)})"
         if tag is not None:
             yield f"tagged.extent && {values.bind(_extent(search.area), 'text::box')}"
-        yield f"ST_Intersects(documents.geometry, {geometry_of(search.area, values)})"
     if search.filter is not None:
         yield Condition(values, first).sql(search.filter)
 

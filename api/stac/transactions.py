@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import attr
 from fastapi import Query, Request
 from pydantic import BaseModel
-from stac_fastapi.api.models import CollectionUri
+from stac_fastapi.api.models import CollectionUri, ItemUri
 from stac_fastapi.api.routes import create_async_endpoint
 from stac_fastapi.extensions.transaction import AsyncBaseTransactionsClient, TransactionExtension
 from stac_fastapi.extensions.transaction.request import PatchOperation
@@ -147,7 +147,20 @@ class DeletedCollection(CollectionUri):  # type: ignore[misc]
 
 @attr.s
 class Transactions(TransactionExtension):  # type: ignore[misc]
-    """The Transaction extension, with a deletion of Collections that asks whether to cascade."""
+    """The Transaction extension, with deletions as they are: an Item is gone, a Collection asks whether to cascade."""
+
+    def register_delete_item(self) -> None:
+        """Register DELETE of an Item."""
+        self.router.add_api_route(
+            name="Delete Item",
+            path="/collections/{collection_id}/items/{item_id}",
+            description="Remove an Item.",
+            status_code=204,
+            response_class=Response,
+            responses={412: {"description": "The Item is not as `If-Match` says."}},
+            methods=["DELETE"],
+            endpoint=create_async_endpoint(self.client.delete_item, ItemUri),
+        )
 
     def register_delete_collection(self) -> None:
         """Register DELETE of a Collection."""

@@ -8,6 +8,8 @@ import zlib
 from typing import Any
 
 import schemathesis
+from schemathesis.core.failures import Failure
+from schemathesis.openapi.checks import MissingContentType
 
 KNOWN = "STAC_FUZZ_KNOWN"
 """The environment variable with the ids, as JSON: `kept`, `doomed` and `ended` with values of path parameters."""
@@ -22,6 +24,14 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
         case.path_parameters.update({name: known[name] for name in case.path_parameters if name in known})
         if isinstance(case.body, dict):
             _name(case.body, case.path_parameters, replaces=case.method in ("PUT", "PATCH"))
+
+
+@schemathesis.hook
+def filter_failure(
+    context: schemathesis.HookContext, failure: Failure, case: schemathesis.Case[Any], response: schemathesis.Response
+) -> bool:
+    """Let an answer without content do without a type of it."""
+    return bool(response.content) or not isinstance(failure, MissingContentType)
 
 
 def _what(method: str, path: str) -> str:

@@ -1128,6 +1128,23 @@ def test_large_numbers_come_back_as_they_were_sent(http: httpx2.Client, items: s
     assert http.get(f"{items}/one").json()["properties"]["custom:numbers"] == numbers
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_a_time_that_utc_does_not_hold(http: httpx2.Client, items: str, time: str) -> None:
+    item = make_item(collection_of(items), "one", properties={"datetime": time})
+    assert "1 to 9999" in refused(http.post(items, json=item), 400, "INVALID_REQUEST")
+    extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[time, None]]}}
+    collection = make_collection(collection_of(items), extent=extent)
+    assert "1 to 9999" in refused(http.put(f"/collections/{collection['id']}", json=collection), 400, "INVALID_REQUEST")
+
+
+def test_a_geometry_that_postgis_cannot_write(http: httpx2.Client, items: str) -> None:
+    item = make_item(collection_of(items), "one")
+    nested = {"type": "GeometryCollection", "geometries": [item["geometry"]]}
+    item["geometry"] = {"type": "GeometryCollection", "geometries": [nested]}
+    refused(http.post(items, json=item), 400, "INVALID_REQUEST")
+    assert http.get(f"{items}/one").status_code == 404
+
+
 @pytest.mark.parametrize("name", ["type", "extent", "links", "description", "license"])
 def test_a_collection_stays_one(http: httpx2.Client, items: str, name: str) -> None:
     path = f"/collections/{collection_of(items)}"
