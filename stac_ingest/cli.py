@@ -80,6 +80,7 @@ def api() -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # api/forwarded.py reads them
         timeout_graceful_shutdown=10,
     )
 

@@ -126,4 +126,4 @@ def require_unchanged(stored: Json, request: Request) -> None:
 
 def _names(tags: str, stored: Json) -> bool:
     # A proxy that compresses makes a tag weak (W/"…"); what it stands for is the same.
-    return tags.strip() == "*" or etag(stored) in re.findall(r'"[^"]*"', tags)
+    return bool(tags) and (tags.strip() == "*" or etag(stored) in re.findall(r'"[^"]*"', tags))

@@ -99,16 +99,21 @@ class Values:
 
 def geometry_of(literal: Any, values: Values, where: Place = ()) -> str:
     """Return a GeoJSON geometry in WGS 84 as SQL; raises RequestError as `api.stac.cql2.parse`."""
-    return values.bind(shapely.to_wkb(_shape(literal, where), include_srid=True), "bytea::geometry")
+    try:
+        shape = shape_of(literal)
+    except ValueError as error:
+        raise refuse(f"expected a GeoJSON geometry, found {json.dumps(literal)[:100]} ({error})", where) from error
+    return values.bind(shapely.to_wkb(shape, include_srid=True), "bytea::geometry")
 
 
-def _shape(literal: Any, where: Place) -> shapely.Geometry:
+def shape_of(literal: Any) -> shapely.Geometry:
+    """Return a GeoJSON geometry in WGS 84 as a shape; raises ValueError for what is none, or empty."""
     try:
         shape = shapely.from_geojson(json.dumps(literal))
-        if shape.is_empty:
-            raise ValueError("it is empty")
-    except (shapely.errors.GEOSException, ValueError, TypeError) as error:
-        raise refuse(f"expected a GeoJSON geometry, found {json.dumps(literal)[:100]} ({error})", where) from error
+    except (shapely.errors.GEOSException, TypeError) as error:
+        raise ValueError(str(error)) from error
+    if shape.is_empty:
+        raise ValueError("it is empty")
     return shapely.set_srid(shape, 4326)
 
 

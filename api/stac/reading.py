@@ -27,7 +27,6 @@ COLLECTIONS_PAGE = 100
 MOST_COLLECTIONS = 10_000
 
 
-
 class PlainRoute(APIRoute):
     """A route whose endpoint takes the request and what is in its path, so that nothing has to be parsed for it."""
 

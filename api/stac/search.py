@@ -15,6 +15,7 @@ from stac_fastapi.pgstac.utils import clean_exclude_set
 
 from api.bodies import require_storable
 from api.stac import cql2
+from api.stac.conditions import shape_of
 from stac_ingest.errors import RequestError
 from stac_ingest.models.values import moment_of, timestamp_text
 
@@ -176,7 +177,12 @@ def _area(bbox: object, geometry: object) -> Any:
     if geometry is not None:
         if not isinstance(geometry, dict):
             raise _refused("intersects", "a GeoJSON geometry", geometry)
-        return geometry.get("geometry") if geometry.get("type") == "Feature" else geometry
+        geometry = geometry.get("geometry") if geometry.get("type") == "Feature" else geometry
+        try:
+            shape_of(geometry)
+        except ValueError as error:
+            raise _refused("intersects", f"a GeoJSON geometry ({error})", geometry) from error
+        return geometry
     if bbox is None:
         return None
     if not isinstance(bbox, list) or len(bbox) not in (4, 6) or not all(map(_is_finite, bbox)):

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-import shapely
 
-from api.stac.conditions import TIMES, Condition, Values, geometry_of
+from api.stac.conditions import TIMES, Condition, Values, geometry_of, shape_of
 from api.stac.cql2 import TAGS, keys_of
 from api.stac.search import BEGINNING, Search, SortKey
 from api.stac.tags import leading_tag
@@ -154,7 +153,7 @@ def _one_of(column: str, texts: Sequence[str], values: Values) -> str:
 
 
 def _extent(area: Any) -> str:
-    west, south, east, north = shapely.from_geojson(orjson.dumps(area)).bounds
+    west, south, east, north = shape_of(area).bounds
     return f"({west},{south}),({east},{north})"
 
 
