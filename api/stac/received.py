@@ -103,7 +103,9 @@ async def patched(before: Json, kind: type[Item | Collection], request: Request)
     # The body as it was sent: the models of stac-fastapi leave out what STAC does not define.
     patch = await request.json()
     require_storable(patch)
-    if request.headers.get("content-type", "").startswith("application/json-patch+json") and not isinstance(patch, list):
+    if request.headers.get("content-type", "").startswith("application/json-patch+json") and not isinstance(
+        patch, list
+    ):
         raise RequestError(400, "INVALID_PATCH", f"Expected a JSON Patch, which is a list, found {str(patch)[:100]!r}.")
     patch = as_stored(patch, request)
     try:
