@@ -18,7 +18,7 @@ from api.forwarded import ForwardedMiddleware
 from api.lifespan import lifespan
 from api.limits import LimitsMiddleware
 from api.middleware import HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
-from api.stac import reading, sortables
+from api.stac import aggregation, reading, sortables
 from api.stac.bulk import BulkTransactions, BulkTransactionsClient
 from api.stac.transactions import Transactions, TransactionsClient
 from stac_ingest.database.cluster import address_of
@@ -44,7 +44,7 @@ def create_app(service: ServiceSettings | None = None, settings: ApiSettings | N
         lifespan=lifespan(database_url, store, settings.max_file_bytes),
         middleware=_middlewares(settings, store.url),
     )
-    for part in (reading, sortables, uploads, deletions, assets, health):
+    for part in (reading, aggregation, sortables, uploads, deletions, assets, health):
         app.include_router(part.router)
     _add_transactions(app)
     add_error_handlers(app)

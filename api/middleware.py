@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Sequence
 
@@ -14,12 +15,13 @@ from api.errors import problem
 from stac_ingest.stac import SCHEMA, SCHEMA_PATH
 
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+_ASKED_BY_POST = re.compile(r"/search|(/collections/[^/]+)?/aggregate")
 
 
 class WriteKeyMiddleware:
     """Ask for an API key on every request that may change something.
 
-    That is each one that is not GET, HEAD, OPTIONS or the search by POST, so no route can be forgotten.
+    That is each one that is not GET, HEAD, OPTIONS, a search or an aggregation, so no route can be forgotten.
     """
 
     def __init__(self, app: ASGIApp, api_keys: Sequence[str]) -> None:
@@ -36,7 +38,8 @@ class WriteKeyMiddleware:
         await answer(scope, receive, send)
 
     def _only_reads(self, scope: Scope) -> bool:
-        return scope["method"] in _SAFE_METHODS or (scope["method"] == "POST" and _route_path(scope) == "/search")
+        asks = scope["method"] == "POST" and _ASKED_BY_POST.fullmatch(_route_path(scope))
+        return scope["method"] in _SAFE_METHODS or bool(asks)
 
     def _has_key(self, scope: Scope) -> bool:
         scheme, _, sent = Headers(scope=scope).get("authorization", "").partition(" ")

@@ -24,8 +24,8 @@ from stac_ingest.stac import WORLD, Json, bbox_of, boxes_touch, is_place, places
 SUMMARISED = frozenset(("platform", "proj:code", "gsd", "eo:cloud_cover"))
 """Summaries that follow the items; others are whoever's wrote them."""
 UNSTORED_LINKS = frozenset((
-    "self", "item", "parent", "collection", "root", "items", "child",
-    "http://www.opengis.net/def/rel/ogc/1.0/queryables",
+    "self", "item", "parent", "collection", "root", "items", "child", "aggregate", "aggregations",
+    "http://www.opengis.net/def/rel/ogc/1.0/queryables", "http://www.opengis.net/def/rel/ogc/1.0/sortables",
 ))  # fmt: skip
 """Relations of links that the API makes for the address that is asked."""
 

@@ -39,6 +39,11 @@ def links_of_collection(stored: Json, base: str) -> list[Json]:
         {"rel": "root", "type": "application/json", "href": base},
         {"rel": "self", "type": "application/json", "href": here},
         *_own_links(stored, base),
+        *(
+            {"rel": "aggregate", "type": "application/json", "href": f"{here}/aggregate", "method": method}
+            for method in ("GET", "POST")
+        ),
+        {"rel": "aggregations", "type": "application/json", "href": f"{here}/aggregations"},
         {"rel": QUERYABLES, "type": "application/schema+json", "title": "Queryables", "href": f"{here}/queryables"},
         {"rel": SORTABLES, "type": "application/schema+json", "title": "Sortables", "href": f"{here}/sortables"},
     ]

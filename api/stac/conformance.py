@@ -25,6 +25,7 @@ CONFORMS_TO = [
             *("basic-spatial-functions", "basic-spatial-functions-plus", "spatial-functions", "temporal-functions"),
         )
     ),
+    *(f"https://api.stacspec.org/v0.3.0/aggregation{part}" for part in ("", "#filter", "#query")),
     "https://api.stacspec.org/v1.0.0-rc.1/collection-search",
     *(
         f"https://api.stacspec.org/v1.0.0-rc.1/collection-search#{name}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.stac.aggregates import AGGREGATIONS, DEFAULT_INTERVAL
 from api.stac.search import DEFAULT, MOST
+from stac_ingest.models.enums import Interval
 
 Described = dict[str, Any]
 
@@ -60,13 +62,26 @@ _FIELDS = _parameter("fields", "Members that are wanted, or with - not.", type="
 _QUERY = _parameter("query", "Conditions of the Query extension, as JSON.", type="string")
 _TOKEN = _parameter("token", "From a link to the next or previous page.", type="string")
 
-ITEMS = [_BBOX, _DATETIME, _LIMIT, *_FILTER, _SORTBY, _FIELDS, _QUERY, _TOKEN]
-SEARCH = [
+_ANYWHERE = [
     _parameter("collections", "Ids, with commas between.", type="string"),
     _parameter("ids", "Ids of Items, with commas between.", type="string"),
     _parameter("intersects", "A GeoJSON geometry.", type="string"),
-    *ITEMS,
 ]
+_AGGREGATIONS = [
+    _parameter("aggregations", "Names, with commas between; `/aggregations` lists them.", type="string"),
+    _parameter(
+        "datetime_frequency_interval",
+        "How long the intervals are by which times are counted, in UTC.",
+        type="string",
+        enum=list(Interval),
+        default=DEFAULT_INTERVAL,
+    ),
+]
+
+ITEMS = [_BBOX, _DATETIME, _LIMIT, *_FILTER, _SORTBY, _FIELDS, _QUERY, _TOKEN]
+SEARCH = [*_ANYWHERE, *ITEMS]
+AGGREGATE_ITEMS = [_BBOX, _DATETIME, *_FILTER, _QUERY, *_AGGREGATIONS]
+AGGREGATE = [*_ANYWHERE, *AGGREGATE_ITEMS]
 COLLECTION_SEARCH = [
     _BBOX,
     _DATETIME,
@@ -80,21 +95,25 @@ COLLECTION_SEARCH = [
 ]
 
 _TEXTS: Described = {"type": "array", "items": _TEXT}
+_MATCHING: Described = {
+    "collections": _TEXTS,
+    "ids": _TEXTS,
+    "bbox": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 6},
+    "intersects": {"type": "object", "description": "A GeoJSON geometry."},
+    "datetime": _DATETIME["schema"],
+    "filter": {
+        "description": "A condition in CQL2-JSON or as CQL2 text.",
+        "anyOf": [{"type": "object"}, {"type": "string"}, {"type": "boolean"}],
+    },
+    "filter-lang": _FILTER[1]["schema"],
+    "filter-crs": _FILTER[2]["schema"],
+    "query": {"type": "object", "additionalProperties": {"type": "object"}},
+}
 SEARCH_BODY: Described = {
     "type": "object",
     "properties": {
-        "collections": _TEXTS,
-        "ids": _TEXTS,
-        "bbox": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 6},
-        "intersects": {"type": "object", "description": "A GeoJSON geometry."},
-        "datetime": _DATETIME["schema"],
+        **_MATCHING,
         "limit": _LIMIT["schema"],
-        "filter": {
-            "description": "A condition in CQL2-JSON or as CQL2 text.",
-            "anyOf": [{"type": "object"}, {"type": "string"}, {"type": "boolean"}],
-        },
-        "filter-lang": _FILTER[1]["schema"],
-        "filter-crs": _FILTER[2]["schema"],
         "sortby": {
             "type": "array",
             "items": {
@@ -104,8 +123,16 @@ SEARCH_BODY: Described = {
             },
         },
         "fields": {"type": "object", "properties": {"include": _TEXTS, "exclude": _TEXTS}},
-        "query": {"type": "object", "additionalProperties": {"type": "object"}},
         "token": _TEXT,
     },
     "example": {"collections": ["naip"], "filter": {"op": "=", "args": [{"property": "tag"}, "reviewed"]}, "limit": 10},
+}
+AGGREGATE_BODY: Described = {
+    "type": "object",
+    "properties": {
+        **_MATCHING,
+        "aggregations": {"type": "array", "items": {"type": "string", "enum": list(AGGREGATIONS)}},
+        "datetime_frequency_interval": _AGGREGATIONS[1]["schema"],
+    },
+    "example": {"collections": ["naip"], "aggregations": ["total_count", "datetime_frequency"]},
 }

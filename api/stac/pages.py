@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.stac import tags
 from api.stac.search import Fields, Search
-from api.stac.statements import Page, page_of, token_of
+from api.stac.statements import Page, Statement, page_of, token_of
 from stac_ingest.database import queries
 from stac_ingest.stac import Json
 
@@ -91,6 +91,13 @@ class Pages:
             text = await connection.fetchval(queries()["search_collections"], orjson.dumps(wanted).decode())
         found: Json = orjson.loads(text)
         return found
+
+    async def row(self, search: Search, statement_of: Callable[[Search], Statement]) -> Row:
+        """Return the one row that the statement of a search finds; raises as `statement_of`."""
+        async with self._planned.acquire() as connection:
+            statement = statement_of(await _with_tags(search, connection))
+            row: Row = await connection.fetchrow(statement.text, *statement.values)
+        return row
 
     async def answer(self, search: Search, base: str, links: list[Json], link_to: LinkTo) -> Response:
         """Return the page of a search.

@@ -79,6 +79,9 @@ def _links_of_root(base: str) -> list[Json]:
         _link("conformance", f"{base}conformance", JSON, "What this service conforms to"),
         {**_link("search", f"{base}search", GEOJSON, "Search by GET"), "method": "GET"},
         {**_link("search", f"{base}search", GEOJSON, "Search by POST"), "method": "POST"},
+        {**_link("aggregate", f"{base}aggregate", JSON, "Aggregate by GET"), "method": "GET"},
+        {**_link("aggregate", f"{base}aggregate", JSON, "Aggregate by POST"), "method": "POST"},
+        _link("aggregations", f"{base}aggregations", JSON, "Aggregations"),
         _link(QUERYABLES, f"{base}queryables", SCHEMA, "Queryables"),
         _link(SORTABLES, f"{base}sortables", SCHEMA, "Sortables"),
         _link("service-desc", f"{base}api", "application/vnd.oai.openapi+json;version=3.0", "OpenAPI description"),
@@ -215,7 +218,7 @@ async def search_by_get(request: Request) -> Response:
 )
 async def search_by_post(request: Request) -> Response:
     """Return the Items that are searched for, the newest first."""
-    body = await _json(request)
+    body = await sent_json(request)
     base = str(request.base_url)
     here = f"{base}search"
     links = [_link("root", base, JSON, "Root"), _link("self", here, GEOJSON, "This search")]
@@ -256,7 +259,8 @@ async def _searched_collections(request: Request, asked: Mapping[str, str]) -> R
     return _fresh(JSONResponse(page))
 
 
-async def _json(request: Request) -> Any:
+async def sent_json(request: Request) -> Any:
+    """Return the JSON body of a request; raises RequestError 400 `INVALID_REQUEST`."""
     try:
         return orjson.loads(await request.body())
     except ValueError as error:

@@ -49,6 +49,23 @@ class Key:
 
 
 @dataclass(frozen=True)
+class Found:
+    """Where the Items of a search lie, as SQL."""
+
+    first: str
+    """The table that is read first, of which ids and times are asked."""
+    where: str
+    """What holds of them."""
+
+    def tables(self, read: str = "") -> str:
+        """Return the tables that hold the condition and what is `read`: the index of the tags alone where it does."""
+        if self.first == "documents":
+            return "stac_ingest.documents"
+        joined = "stac_ingest.tagged JOIN stac_ingest.documents USING (collection, id)"
+        return joined if "documents." in self.where + read else "stac_ingest.tagged"
+
+
+@dataclass(frozen=True)
 class Page:
     """The statement of a page, and what its rows are sorted by."""
 
@@ -73,40 +90,34 @@ def page_of(search: Search, count_limit: int) -> Page:
         RequestError: 400 `INVALID_FILTER`, `INVALID_PARAMETER`.
     """
     values = Values()
-    tag, rest = leading_tag(search.filter)
-    search = replace(search, filter=rest)
-    conditions = list(_conditions(search, values, tag))
-    keys = keys_of_order(search.order, values, "tagged" if tag is not None else "documents")
+    found = found_by(search, values)
+    keys = keys_of_order(search.order, values, found.first)
     backwards, after = _position(search.token, keys)
-    source = counted_in = "stac_ingest.documents"
-    counted = " AND ".join(conditions) or "TRUE"
-    if tag is not None:
-        source = f"stac_ingest.tagged JOIN {source} USING (collection, id)"
-        counted_in = source if "documents." in counted else "stac_ingest.tagged"
+    source, counted_in, where = found.tables("documents."), found.tables(), found.where
     if after is not None:
-        conditions.append(_behind(keys, after, values, backwards=backwards))
-    where = " AND ".join(conditions) or "TRUE"
+        where = f"{where} AND {_behind(keys, after, values, backwards=backwards)}"
     order = ", ".join(key.order(reverse=backwards) for key in keys)
     shown = ", ".join(f"({key.sql})::text AS key_{index}" for index, key in enumerate(keys))
     changed = _changed(search, values)
     return Page(
-        statement=_numbered(
+        statement=numbered(
             "SELECT documents.collection, documents.id, documents.document, documents.links, documents.plain,"
             f" {shown}, {changed} AS state FROM {source} WHERE {where} ORDER BY {order} LIMIT {search.limit + 1}",
             values,
         ),
-        count=_numbered(
+        count=numbered(
             f"SELECT {changed} AS state, count(*) AS count"
-            f" FROM (SELECT FROM {counted_in} WHERE {counted} LIMIT {count_limit + 1}) AS found",
+            f" FROM (SELECT FROM {counted_in} WHERE {found.where} LIMIT {count_limit + 1}) AS found",
             values,
         ),
-        estimate=_numbered(f"EXPLAIN (FORMAT JSON) SELECT FROM {counted_in} WHERE {counted}", values),
+        estimate=numbered(f"EXPLAIN (FORMAT JSON) SELECT FROM {counted_in} WHERE {found.where}", values),
         keys=len(keys),
         backwards=backwards,
     )
 
 
-def _numbered(sql: str, values: Values) -> Statement:
+def numbered(sql: str, values: Values) -> Statement:
+    """Return SQL with the values that it names."""
     text, bound = values.numbered(sql)
     return Statement(text, tuple(bound))
 
@@ -119,9 +130,11 @@ def _changed(search: Search, values: Values) -> str:
     return f"{summed} WHERE changes.collection = ANY ({values.bind(list(search.collections), 'text[]')}))"
 
 
-def where_of(search: Search, values: Values) -> str:
-    """Return what the Items of a search have in common, as a condition on `stac_ingest.documents`."""
-    return " AND ".join(_conditions(search, values, None)) or "TRUE"
+def found_by(search: Search, values: Values) -> Found:
+    """Return where the Items of a search lie; raises as `page_of`."""
+    tag, rest = leading_tag(search.filter)
+    conditions = _conditions(replace(search, filter=rest), values, tag)
+    return Found("tagged" if tag is not None else "documents", " AND ".join(conditions) or "TRUE")
 
 
 def _conditions(search: Search, values: Values, tag: str | None) -> Iterator[str]:
@@ -137,7 +150,7 @@ def _conditions(search: Search, values: Values, tag: str | None) -> Iterator[str
         start, end = (values.bind(moment, "timestamptz") for moment in search.period)
         yield f"{first}.datetime <= {end} AND {first}.end_datetime >= {start}"
         if search.period[0] > BEGINNING:
-            yield f"{first}.datetime >= {start} - stac_ingest.longest()"
+            yield f"{first}.datetime >= stac_ingest.earliest({start})"
     if search.area is not None:
         yield f"ST_Intersects(documents.geometry, {geometry_of(search.area, values)})"
         if tag is not None:

@@ -129,8 +129,11 @@ CREATE INDEX IF NOT EXISTS tagged_newest_of_collection ON tagged (tag, collectio
 -- of the datetimes has two ends.
 CREATE TABLE IF NOT EXISTS lasting (longest interval NOT NULL);
 INSERT INTO lasting SELECT '0' WHERE NOT EXISTS (SELECT FROM lasting);
--- As a function, because the planner evaluates one for its estimates, and no subquery.
-CREATE OR REPLACE FUNCTION longest() RETURNS interval LANGUAGE sql STABLE AS 'SELECT longest FROM stac_ingest.lasting';
+-- As a function, because the planner evaluates one for its estimates, and no subquery. PostgreSQL's times begin in 4713 BC.
+DROP FUNCTION IF EXISTS longest();
+CREATE OR REPLACE FUNCTION earliest(period_start timestamptz) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN longest < '4000 years' THEN period_start - longest ELSE '-infinity' END FROM stac_ingest.lasting
+$$;
 
 -- One row for each transaction that changed items of a collection; the worker adds them up. Two searches that see the
 -- same sum see the same items.
@@ -273,6 +276,15 @@ $$;
 -- What filters need beside PostgreSQL's own operators. None of them fails, whatever the JSON holds.
 CREATE OR REPLACE FUNCTION parsed(document bytea) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN convert_from(document, 'UTF8')::jsonb;
+
+-- How large the files of an item's images are, as far as it is known; stac.data_assets says which these are.
+CREATE OR REPLACE FUNCTION bytes_of(document bytea) RETURNS numeric LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT coalesce(sum((asset->'file:size')::numeric), 0)
+    FROM jsonb_path_query(stac_ingest.parsed(document), '$.assets.* ? (@.roles[*] == "data")') AS asset
+    WHERE jsonb_typeof(asset->'file:size') = 'number'
+);
+ALTER TABLE documents ADD COLUMN IF NOT EXISTS bytes numeric GENERATED ALWAYS AS (bytes_of(document)) STORED;
 
 CREATE OR REPLACE FUNCTION time_of(value jsonb) RETURNS timestamptz LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET timezone = 'UTC' AS $$

@@ -186,3 +186,11 @@ def test_an_item_is_made_whole_as_pgstac_does_it(database: Database, assets: Jso
     database.execute("DELETE FROM pgstac.items")
     create(database, item)
     assert differences(database) == [], json.dumps(item)
+
+
+def test_a_database_that_has_no_sizes_yet_gets_them(database: Database, database_url: str) -> None:
+    asset = {"href": "https://a.example/1.tif", "roles": ["data"], "file:size": 7}
+    create(database, {**make_item("plain", "a"), "assets": {"one": asset, "two": asset}}, make_item("plain", "b"))
+    database.execute("ALTER TABLE documents DROP COLUMN bytes")
+    migrate(database_url)
+    assert database.execute("SELECT id, bytes FROM documents ORDER BY id").fetchall() == [("a", 14), ("b", 0)]

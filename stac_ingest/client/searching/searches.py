@@ -26,11 +26,11 @@ from stac_ingest.client.collection import BandCollection, Collection, ProductCol
 from stac_ingest.client.connection import Client, path
 from stac_ingest.client.image import Image
 from stac_ingest.client.product import Product
-from stac_ingest.client.searching.summary import ImageSummaryResult, start_of, summary_of
+from stac_ingest.client.searching.summary import ImageSummaryResult, added_up, summary_of
 from stac_ingest.client.searching.vocabulary import SortKey, Vocabulary, only, vocabulary
 from stac_ingest.client.uploading.uploads import ImageUpload, ImageUploadCollection
 from stac_ingest.filters import EXTRA, Combination, Comparison, Expression, Field, Property
-from stac_ingest.filters.comparing import inside, moment
+from stac_ingest.filters.comparing import inside
 from stac_ingest.models import bands
 from stac_ingest.models.enums import AggregateDateField, ImageUploadStatus, Interval, StorageState
 from stac_ingest.models.image import Image as ImageValue
@@ -55,7 +55,6 @@ FIELDS: dict[str, Field] = {
     "product_id": Field("collection"),
 }
 """How the attributes of images are stored."""
-_ALWAYS_SET = frozenset(("acquired", "name", "product_id", "id"))
 _STAND_FOR_SOMETHING = frozenset(name for name, stored in FIELDS.items() if stored.missing is not None)
 _BANDS = (bands.SpectralBand, bands.MicrowaveBand, bands.MaskBand, bands.ClassBand, bands.GenericBand, bands.Band)
 
@@ -116,9 +115,9 @@ class Search[T](ABC):
 
         What has no value comes last in both directions.
 
-        Images are sorted by the service, a page at a time, with three exceptions: by `extra_properties`, by
-        `storage_state`, and by several attributes of which one after the first is descending and may be unset. Then all
-        images that match are fetched and sorted here before the first one comes, also if `limit` asks for a few.
+        Images are sorted by the service, a page at a time, with two exceptions: by `extra_properties` and by
+        `storage_state`. Then all images that match are fetched and sorted here before the first one comes, also if
+        `limit` asks for a few.
 
         Raises:
             AttributeError: There is no such attribute.
@@ -336,8 +335,7 @@ class ImageSearch(Search[Image]):
 
     def count(self) -> int:
         """Return exactly how many images there are; the limit does not count."""
-        now = {"context_stats_ttl": "0 seconds"}  # else pgstac may answer with what it counted a moment ago
-        return int(self._client.post("/search", {**self._body(), "limit": 1, "conf": now})["numberMatched"])
+        return int(self._aggregated("total_count")["value"])
 
     def collect(self) -> ImageCollection:
         """Return the images as a list, to be read where they intersect the geocontext or polygon, if one was given."""
@@ -348,7 +346,7 @@ class ImageSearch(Search[Image]):
 
     def summary(self) -> ImageSummaryResult:
         """Return how many images there are, how large, and of which products; the limit does not count."""
-        return summary_of(self._described("assets"))
+        return added_up(self.summary_interval())
 
     def summary_interval(
         self,
@@ -367,19 +365,21 @@ class ImageSearch(Search[Image]):
             end_datetime: The first time that does not count any more; None or 0: no bound.
         """
         attribute, length = AggregateDateField(aggregate_date_field), Interval(interval)
-        dated, search = Property(attribute), self
+        dated = Property(attribute)
+        search = self.filter(dated.isnotnull)
         if start_datetime:
             search = search.filter(dated >= start_datetime)
         if end_datetime:
             search = search.filter(dated < end_datetime)
-        stored = next(row.name for row in stac.PROPERTIES if row.attribute == attribute)
-        found: dict[datetime, list[Json]] = {}
-        for item in search._described("assets", f"properties.{stored}", "properties.start_datetime"):
-            # STAC allows a range of time without a datetime.
-            range_start = item["properties"].get("start_datetime") if attribute == "acquired" else None
-            if date := item["properties"].get(stored) or range_start:
-                found.setdefault(start_of(length, moment(attribute, date)), []).append(item)
-        return [summary_of(items, start) for start, items in sorted(found.items())]
+        name = f"ingest:{FIELDS[attribute].name}_summary"
+        summaries: list[ImageSummaryResult] = []
+        left = search
+        while True:  # an answer holds the last thousand intervals
+            found = left._aggregated(name, datetime_frequency_interval=length)
+            summaries = [summary_of(bucket) for bucket in found["buckets"]] + summaries
+            if not (found["buckets"] and found["overflow"]):
+                return summaries
+            left = search.filter(dated < summaries[0].interval_start)
 
     def __iter__(self) -> Iterator[Image]:
         if self._is_sorted_here():
@@ -387,13 +387,9 @@ class ImageSearch(Search[Image]):
             images = (self._image(item) for item in self._items({**self._body(), "sortby": by_id}, None))
             yield from islice(_sorted(images, self.order), self.most)
             return
-        left = self.most
-        for body in self._bodies():
-            for item in self._items(body, left):
-                yield self._image(item)
-                left = left and left - 1
-            if left == 0:
-                return
+        sorting = {"sortby": [part for key in self.order for part in _sorting(key)]} if self.order else {}
+        for item in self._items({**self._body(), **sorting}, self.most):
+            yield self._image(item)
 
     def _image(self, item: Json) -> Image:
         return Image._loaded(item, self._client)
@@ -401,27 +397,15 @@ class ImageSearch(Search[Image]):
     def _is_sorted_here(self) -> bool:
         """Return whether the service cannot sort like this.
 
-        It compares extra properties as texts, does not know what a missing value stands for, and puts the missing first
-        in descending order; of the first attribute, `_bodies` asks for them in a second search.
+        It has another order of the types of extra properties, and does not know what a missing value stands for.
         """
-        unknown = any(key.keys or key.attribute in _STAND_FOR_SOMETHING for key in self.order)
-        return unknown or any(not key.ascending and key.attribute not in _ALWAYS_SET for key in self.order[1:])
+        return any(key.keys or key.attribute in _STAND_FOR_SOMETHING for key in self.order)
 
-    def _bodies(self) -> Iterator[Json]:
-        """Yield the searches whose results one after the other are the images in their order."""
-        first = self.order[0] if self.order else None
-        sorting = {"sortby": [part for key in self.order for part in _sorting(key)]} if first else {}
-        if first is None or first.ascending or first.attribute in _ALWAYS_SET:
-            yield {**self._body(), **sorting}
-            return
-        missing = {"op": "isNull", "args": [{"property": FIELDS[first.attribute].name}]}
-        yield {**self._body({"op": "not", "args": [missing]}), **sorting}
-        yield {**self._body(missing), **sorting}
-
-    def _described(self, *members: str) -> Iterator[Json]:
-        """Yield the Items with no more than the named members, their ids and their collections."""
-        fields = {"include": ["id", "collection", *members], "exclude": ["links"]}
-        return self._items({**self._body(), "fields": fields}, None)
+    def _aggregated(self, name: str, **options: str) -> Json:
+        """Return what the service says that the images come to."""
+        body = {**self._body(), "aggregations": [name], **options}
+        found: Json = self._client.post("/aggregate", body)["aggregations"][0]
+        return found
 
     def _items(self, body: Json, most: int | None) -> Iterator[Json]:
         if most == 0:
@@ -440,17 +424,14 @@ class ImageSearch(Search[Image]):
             if following is None:
                 return
 
-    def _body(self, *conditions: Json) -> Json:
+    def _body(self) -> Json:
         body: Json = {}
         if self.collections:
             body["collections"] = list(self.collections)
         if self.area is not None:
             body["intersects"] = self.area
         if self.expression is not None:
-            conditions = (self.expression.to_cql2(FIELDS), *conditions)
-        if conditions:
-            joined = conditions[0] if len(conditions) == 1 else {"op": "and", "args": list(conditions)}
-            body |= {"filter-lang": "cql2-json", "filter": joined}
+            body |= {"filter-lang": "cql2-json", "filter": self.expression.to_cql2(FIELDS)}
         return body
 
     def _start(self) -> str:

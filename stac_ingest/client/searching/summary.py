@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-
-from stac_ingest import stac
-from stac_ingest.models.enums import Interval
 
 Json = dict[str, Any]
 
@@ -30,34 +27,20 @@ class ImageSummaryResult:
     interval_start: datetime | None = None
 
 
-def summary_of(items: Iterable[Json], interval_start: datetime | None = None) -> ImageSummaryResult:
-    """Return the summary of Items that have at least `collection` and `assets`."""
-    count = size = 0
-    products = set()
-    for item in items:
-        count += 1
-        size += sum(asset.get("file:size") or 0 for _, asset in stac.data_assets(item))
-        products.add(item["collection"])
-    return ImageSummaryResult(count, size, tuple(sorted(products)), interval_start)
+def summary_of(bucket: Json) -> ImageSummaryResult:
+    """Return the summary of the images of an interval, from what the service says of it."""
+    return ImageSummaryResult(
+        count=bucket["frequency"],
+        bytes=bucket["ingest:bytes"],
+        products=tuple(bucket["ingest:collections"]),
+        interval_start=datetime.fromisoformat(bucket["key"]),
+    )
 
 
-def start_of(interval: Interval, moment: datetime) -> datetime:
-    """Return the start of the interval that a time in UTC falls into."""
-    minute = moment.replace(second=0, microsecond=0)
-    hour = minute.replace(minute=0)
-    day = hour.replace(hour=0)
-    match interval:
-        case Interval.MINUTE:
-            return minute
-        case Interval.HOUR:
-            return hour
-        case Interval.DAY:
-            return day
-        case Interval.WEEK:
-            return day - timedelta(days=day.weekday())
-        case Interval.MONTH:
-            return day.replace(day=1)
-        case Interval.QUARTER:
-            return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
-        case Interval.YEAR:
-            return day.replace(month=1, day=1)
+def added_up(summaries: Iterable[ImageSummaryResult]) -> ImageSummaryResult:
+    """Return the summary of the images of all intervals."""
+    parts = list(summaries)
+    products = {product for part in parts for product in part.products}
+    return ImageSummaryResult(
+        sum(part.count for part in parts), sum(part.bytes for part in parts), tuple(sorted(products))
+    )
