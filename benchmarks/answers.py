@@ -26,6 +26,8 @@ DIFFERENCES = {
     "/.conformsTo": "ours offers more",
     "/.links.child": "only ours lists its collections",
     "/.links.children": "only ours lists its collections",
+    "/.links.aggregat*": "only ours offers aggregations",
+    "/collections.collections.*.links.aggregat*": "only ours offers aggregations",
     "/.links.http*sortables": "only ours offers sortables",
     "/.links.*.title": "each service's own words",
     "/.links.http*queryables.*.method": "only stock says that it is GET",
