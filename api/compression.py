@@ -31,7 +31,7 @@ class CompressionMiddleware:
         app = self.app
         if scope["type"] == "http" and not _AS_IT_IS.fullmatch(scope["path"]):
             accepted = Headers(scope=scope).get("accept-encoding", "")
-            if "br" in accepted:
+            if re.search(r"\bbr\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", accepted):
                 app = BrotliResponder(app, LEVEL, Mode.text, _WINDOW_BITS, 0, MINIMUM_BYTES)
             elif "gzip" in accepted:
                 app = GZipResponder(app, MINIMUM_BYTES, LEVEL)

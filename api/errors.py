@@ -55,6 +55,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 _TOO_DEEP = "Expected JSON that does not nest so deeply."
 _TOO_FAR = "Expected times of the years 1 to 9999 in UTC, and numbers of at most 64 bits; found one beyond"
+_TOO_LONG = "The search took too long; narrow it by collection, time or place, or sort it by datetime."
 _UNAVAILABLE = "The database cannot be reached at the moment; try again in a few seconds."
 
 STATUS_AND_CODE: dict[type[Exception], tuple[int, str | None]] = {
@@ -70,6 +71,7 @@ STATUS_AND_CODE: dict[type[Exception], tuple[int, str | None]] = {
     asyncpg.RaiseError: (400, "INVALID_REQUEST"),
     asyncpg.SyntaxOrAccessError: (400, "INVALID_REQUEST"),
     asyncpg.FeatureNotSupportedError: (400, "INVALID_REQUEST"),
+    asyncpg.ProgramLimitExceededError: (400, "INVALID_REQUEST"),
     asyncpg.InternalServerError: (400, "INVALID_REQUEST"),
     psycopg.DataError: (400, "INVALID_REQUEST"),
     psycopg.errors.RaiseException: (400, "INVALID_REQUEST"),
@@ -171,6 +173,8 @@ def _too_far(error: OverflowError) -> Response:
 
 
 def _unavailable(error: Exception) -> Response:
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return problem(503, "SEARCH_TOO_LONG", _TOO_LONG)
     logger.warning("database unavailable: %s", error)
     return problem(503, "DATABASE_UNAVAILABLE", _UNAVAILABLE, {"Retry-After": RETRY_SECONDS})
 

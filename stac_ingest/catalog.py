@@ -242,11 +242,6 @@ async def delete_some_items(connection: Connection, collection: str, limit: int)
     return (await connection.execute(queries()["delete_some_items"], values)).rowcount
 
 
-async def add_up_changes(connection: Connection) -> None:
-    """Keep the record of changes short; what it adds up to stays the same."""
-    await connection.execute(queries()["add_up_changes"])
-
-
 async def refresh_collection(connection: Connection, collection: str) -> None:
     """Bring extent and summaries of a locked Collection to what its items say; without any, it is as new."""
     before = await get_collection(connection, collection, lock=True)

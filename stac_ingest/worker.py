@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import procrastinate
 import psycopg
 
-from stac_ingest import catalog, deletions, idempotency
+from stac_ingest import deletions, idempotency
 from stac_ingest.converter import Report
 from stac_ingest.database import open_pool
 from stac_ingest.deletions import Deletions
@@ -163,7 +163,6 @@ async def _sweep_for_ever(workshop: Workshop, settings: WorkerSettings) -> None:
             await Deletions(workshop.uploads.pool, workshop.uploads.queue).sweep()
             async with workshop.uploads.pool.connection() as connection:
                 await idempotency.forget(connection)
-                await catalog.add_up_changes(connection)
         except (psycopg.Error, OSError) as error:
             logger.warning("could not look for abandoned work: %s", error)
         await asyncio.sleep(settings.sweep_seconds)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 import orjson
 from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
-from api.stac.pages import GEOJSON, ItemWriter, Row
-from stac_ingest.catalog import UNSTORED_LINKS, etag
+from api.stac.pages import GEOJSON, ItemWriter, Row, own_links
+from stac_ingest.catalog import etag
 from stac_ingest.errors import RequestError
 from stac_ingest.stac import Json
 
@@ -38,7 +38,7 @@ def links_of_collection(stored: Json, base: str) -> list[Json]:
         {"rel": "parent", "type": "application/json", "href": base},
         {"rel": "root", "type": "application/json", "href": base},
         {"rel": "self", "type": "application/json", "href": here},
-        *_own_links(stored, base),
+        *own_links(stored.get("links", ()), base),
         *(
             {"rel": "aggregate", "type": "application/json", "href": f"{here}/aggregate", "method": method}
             for method in ("GET", "POST")
@@ -59,7 +59,7 @@ def item_answer(stored: Json, request: Request, status: int = 200) -> Response:
         {"rel": "parent", "type": "application/json", "href": of_collection},
         {"rel": "root", "type": "application/json", "href": base},
         {"rel": "self", "type": GEOJSON, "href": here},
-        *_own_links(stored, base),
+        *own_links(stored.get("links", ()), base),
     ]
     return _answer(GeoJSONResponse, {**stored, "links": links}, stored, here, request, status)
 
@@ -82,14 +82,6 @@ class GeoJSONResponse(JSONResponse):
 
 def _address(base: str, collection: str) -> str:
     return f"{base}collections/{quote(collection, safe=':')}"
-
-
-def _own_links(stored: Json, base: str) -> list[Json]:
-    return [
-        {**link, "href": urljoin(base, link["href"])}
-        for link in stored.get("links", ())
-        if link["rel"] not in UNSTORED_LINKS
-    ]
 
 
 def _answer(kind: Any, whole: Json, stored: Json, here: str, request: Request, status: int) -> Response:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import shapely
 
-from api.stac.cql2 import ANY_CASE, ARRAY_OPERATORS, TAGS, Expression, Place, keys_of, refuse
+from api.stac.cql2 import ANY_CASE, ARRAY_OPERATORS, MAX_OPERATORS, TAGS, Expression, Place, keys_of, refuse
 from stac_ingest.models.values import moment_of
 
 Kind = Literal["json", "text", "number", "boolean", "time", "geometry", "tags"]
@@ -149,7 +149,7 @@ class Condition:
             return f"(CASE WHEN num_nulls({', '.join(uncertain)}) = 0 THEN {holds} END)" if uncertain else holds
         if operator in ARRAY_OPERATORS.values():
             return self._arrays(operator, arguments, inside)
-        sides = [side for side in arguments if not isinstance(side, list)]
+        sides = arguments[:1] if operator == "in" else arguments
         operands = [self._operand(side, place) for side, place in zip(sides, inside, strict=False)]
         match operator:
             case "isnull":
@@ -249,8 +249,12 @@ class Condition:
     def _compare_json(self, operator: str, left: Operand, right: Operand, where: Place) -> str:
         if right.kind == "json":
             alike = f"jsonb_typeof({left.sql}) = jsonb_typeof({right.sql})"
-            scalar = f"jsonb_typeof({left.sql}) IN ('string', 'number', 'boolean')"
-            return f"(CASE WHEN {alike} AND {scalar} THEN {left.sql} {operator} {right.sql} END)"
+            texts = f" {operator} ".join(_ordered("text", f"{side.sql} #>> '{{}}'") for side in (left, right))
+            plain = f"{left.sql} {operator} {right.sql}"
+            return (
+                f"(CASE WHEN {alike} THEN CASE jsonb_typeof({left.sql}) WHEN 'string' THEN {texts}"
+                f" WHEN 'number' THEN {plain} WHEN 'boolean' THEN {plain} END END)"
+            )
         if right.value is None or (right.kind == "text" and operator not in ("=", "<>")):
             sides = (_ordered(right.kind, self._as(right.kind, side, where)) for side in (left, right))
             return f"({f' {operator} '.join(sides)})"
@@ -281,7 +285,7 @@ class Condition:
             raise refuse(f"expected a time, found {_described(operand)}", where)
         start = _moment(text, where)
         if _is_date(text):
-            return tuple(self.values.bind(moment, "timestamptz") for moment in (start, start + _DAY - _INSTANT))  # type: ignore[return-value]
+            return tuple(self.values.bind(moment, "timestamptz") for moment in (start, start + (_DAY - _INSTANT)))  # type: ignore[return-value]
         return (self.values.bind(start, "timestamptz"),) * 2
 
     def _interval(self, side: Any, where: Place) -> tuple[str, str]:
@@ -333,7 +337,12 @@ class Condition:
     def _like(self, operator: str, left: Operand, right: Operand, where: Place) -> str:
         if left.kind not in ("json", "text"):
             raise refuse(f"expected a text before {operator.upper()}, found {_described(left)}", where)
-        return f"({self._as('text', left, where)} {operator.upper()} {self._as('text', right, where)})"
+        if isinstance(right.value, str) and re.search(r"(?<!\\)(\\\\)*\\$", right.value):
+            raise refuse("expected no single backslash at the end of a pattern; two are one", where)
+        text = self._as("text", left, where)
+        if operator == "ilike":
+            text = f'({text}) COLLATE "und-x-icu"'
+        return f"({text} {operator.upper()} {self._as('text', right, where)})"
 
     def _in(self, left: Operand, listed: Any, where: Place) -> str:
         if not isinstance(listed, list):
@@ -348,6 +357,8 @@ class Condition:
             if kind in _JSON_TYPES:
                 bound = self.values.bind([json.dumps(value) for value in listed], "text[]::jsonb[]")
                 return _of_type(left, kind, f"{left.sql} = ANY ({bound})")
+        if len(operands) > MAX_OPERATORS:
+            raise refuse(f"expected at most {MAX_OPERATORS} values of different types after IN", where)
         return f"({' OR '.join(self._compare('=', left, right, where) for right in operands)})"
 
     def _arrays(self, operator: str, arguments: list[Any], inside: list[Place]) -> str:

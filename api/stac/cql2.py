@@ -32,6 +32,8 @@ MAX_TEXT = 8000
 MAX_PARENTHESES = 8
 """How deep they may nest in text; a filter on a multipolygon, inside of two groups, has 6."""
 MAX_OPERATORS = 1000
+MAX_CONDITIONS = 4000
+"""How many operators JSON may have."""
 MAX_DEPTH = 64
 
 # STAC Browser sends `and` of a single condition.
@@ -130,7 +132,15 @@ def checked(tree: Expression) -> Expression:
     `cql2.Expr.validate` would do, but takes a tenth of a second each time, and for ever where operators nest.
     """
     _check_condition(tree, ())
+    if (found := _conditions(tree)) > MAX_CONDITIONS:
+        raise refuse(f"expected at most {MAX_CONDITIONS} conditions, found {found}; use IN for many values")
     return tree
+
+
+def _conditions(tree: Expression) -> int:
+    if isinstance(tree, dict):
+        return ("op" in tree) + _conditions(tree.get("args"))
+    return sum(map(_conditions, tree)) if isinstance(tree, list) else 0
 
 
 def _check_condition(tree: Expression, where: Place) -> None:
@@ -140,8 +150,8 @@ def _check_condition(tree: Expression, where: Place) -> None:
     if operator not in _PREDICATES:
         raise refuse(f"expected a condition, found {_shown(tree)}{_hint_at_condition(tree)}", where)
     arguments = _arguments(tree, _PREDICATES[operator], where)
-    if operator == "in" and arguments[1] == []:
-        raise refuse("expected at least one value after IN", where)
+    if operator == "in" and not (arguments[1] and isinstance(arguments[1], list)) and not is_tags(arguments[1]):
+        raise refuse(f"expected a list of at least one value after IN, found {_shown(arguments[1])}", where)
     for index, argument in enumerate(arguments):
         inside = _deeper(where, index)
         if operator in LOGICAL:
@@ -165,7 +175,7 @@ def _check_value(value: Expression, where: Place) -> None:
             for index, argument in enumerate(_arguments(value, _FUNCTIONS[operator], where)):
                 _check_value(argument, _deeper(where, index))
         elif "property" in value:
-            if not isinstance(value["property"], str) or not value["property"].removeprefix("properties."):
+            if not isinstance(value["property"], str) or not keys_of(value["property"]):
                 raise refuse(f"expected the name of a property, found {_shown(value['property'])}", where)
         elif not value.keys() & {"timestamp", "date", "interval", "bbox", "type"}:
             raise refuse(f"expected a value, found {_shown(value)}", where)

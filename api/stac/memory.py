@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "stac_ingest"
 RETRY_SECONDS = 1.0
-MOST_ANSWERS = 1000
+ALIVE_SECONDS = 5
+"""How often the connection that is told of changes is tried, and how long it may take to answer."""
+MOST_BYTES = 32 * 1024**2
+"""Of answers that are kept."""
 MOST_TAGS = 1000
 """Tags that the queryables list; where there are more, any text may be asked for."""
 
@@ -91,15 +94,18 @@ class Memory:
             return kept[collection]
         return self._queryables[collection]
 
-    async def answer(self, key: Any, make: Any) -> bytes:
+    async def answer(self, key: Any, make: Callable[[], Awaitable[bytes]]) -> bytes:
         """Return an answer that is made of Collections alone: the one that was made for `key`, or `await make()`."""
         await self.collections()
         answers = self._answers
-        if key not in answers:
-            if len(answers) >= MOST_ANSWERS:
-                answers.clear()
-            answers[key] = await make()
-        return answers[key]
+        if (kept := answers.get(key)) is not None:
+            return kept
+        made = await make()
+        if sum(map(len, answers.values())) + len(made) > MOST_BYTES:
+            answers.clear()
+        if len(made) <= MOST_BYTES:
+            answers[key] = made
+        return made
 
     def forget(self, collection: str | None) -> None:
         """Read a Collection, or all of them, again before the next answer."""
@@ -124,8 +130,10 @@ class Memory:
 
     async def _read_queryables(self, collection: str | None) -> Json:
         async with self._pool.acquire() as connection:
-            document = orjson.loads(await connection.fetchval(queries()["read_queryables"], collection))
+            found = await connection.fetchval(queries()["read_queryables"], collection)
             tags = [row["tag"] for row in await connection.fetch(queries()["read_tags"], collection, MOST_TAGS + 1)]
+        # pgstac has none while there are no collections.
+        document: Json = orjson.loads(found) if found else {"type": "object", "title": "Queryables", "properties": {}}
         text: Json = {"type": "string", **({"enum": tags} if 0 < len(tags) <= MOST_TAGS else {})}
         properties = {**_RANGE, **document["properties"]}
         properties["keywords"] = {**properties.get("keywords", {}), "items": text}
@@ -137,14 +145,19 @@ class Memory:
     async def _listen(self, database_url: str) -> None:
         while True:
             try:
-                connection = await asyncpg.connect(database_url, timeout=5)
+                named = {"application_name": "stac-ingest-listening"}
+                connection = await asyncpg.connect(database_url, timeout=ALIVE_SECONDS, server_settings=named)
                 try:
                     closed = asyncio.Event()
                     connection.add_termination_listener(lambda *_, closed=closed: closed.set())
                     await connection.add_listener(CHANNEL, self._notified)
                     self.forget(None)
                     self._listening = True
-                    await closed.wait()
+                    while not closed.is_set():
+                        # A connection that was cut off without a word does not answer.
+                        await connection.execute("SELECT 1", timeout=ALIVE_SECONDS)
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(closed.wait(), ALIVE_SECONDS)
                 finally:
                     self._listening = False
                     connection.terminate()

@@ -6,20 +6,28 @@ nothing is encoded again, except where the request asks for some fields only. A 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urljoin
 
+import anyio
 import asyncpg
 import orjson
 from stac_fastapi.pgstac.utils import filter_fields
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api.stac import tags
+from api.stac.cql2 import refuse
 from api.stac.search import Fields, Search
 from api.stac.statements import Page, Statement, page_of, token_of
+from stac_ingest.catalog import UNSTORED_LINKS
 from stac_ingest.database import queries
 from stac_ingest.stac import Json
 
@@ -31,6 +39,11 @@ EXACT = 100_000
 COUNT_SECONDS = 0.5
 """How long counting may take; PostgreSQL's estimate takes its place then."""
 MOST_COUNTS = 1000
+MOST_QUESTIONS = 20
+MOST_LARGE = 3
+"""Large pages that are sent at a time: each holds a connection for as long as its client takes."""
+WAIT_SECONDS = 10
+"""How long a large page waits for others."""
 
 _HEAD = b'{"type":"FeatureCollection","features":['
 _LINKS = b'{"links":'
@@ -69,6 +82,38 @@ class Sent:
         return kept
 
 
+class _LargePage(StreamingResponse):
+    """A page that is sent while it is read; however that ends, nothing is held any longer."""
+
+    def __init__(self, parts: AsyncGenerator[list[bytes | memoryview]], release: Callable[[], None]) -> None:
+        self._parts = parts
+        self._release = release
+        self._first: list[bytes | memoryview] = []
+        super().__init__(self._joined(), media_type=GEOJSON)
+
+    async def begin(self) -> None:
+        """Read the first part, so that what is wrong with the request is known before the answer begins."""
+        try:
+            self._first = await anext(self._parts)
+        except BaseException:
+            self._release()
+            raise
+
+    async def _joined(self) -> AsyncGenerator[bytes]:
+        yield b"".join(self._first)
+        async for part in self._parts:
+            yield b"".join(part)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.body_iterator.aclose()  # type: ignore[attr-defined]
+                await self._parts.aclose()
+                self._release()
+
+
 class Pages:
     """Searches on the catalog's database."""
 
@@ -77,7 +122,8 @@ class Pages:
         """Connections that keep one plan for each shape of a statement."""
         self._planned = planned
         """Connections that plan anew each time, for statements whose best plan depends on their values."""
-        self._counts: OrderedDict[str, Matched] = OrderedDict()
+        self._counts: OrderedDict[bytes, Matched] = OrderedDict()
+        self._large = asyncio.Semaphore(MOST_LARGE)
 
     async def get_item(self, collection: str, item: str) -> Row | None:
         """Return the row of an Item, or None."""
@@ -111,21 +157,18 @@ class Pages:
         Raises:
             RequestError: 400, as `api.stac.statements.page_of`.
         """
-        parts = self._parts(search, base, links, link_to)
-        first = await anext(parts)
         if search.limit <= WHOLE:
-            return Response(b"".join([*first, *[piece async for part in parts for piece in part]]), media_type=GEOJSON)
-
-        async def all_parts() -> AsyncIterator[bytes]:
-            yield b"".join(first)
-            async for part in parts:
-                yield b"".join(part)
-
-        return StreamingResponse(all_parts(), media_type=GEOJSON)
+            async with aclosing(self._parts(search, base, links, link_to)) as parts:
+                return Response(b"".join([piece async for part in parts for piece in part]), media_type=GEOJSON)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await self._large.acquire()
+        page = _LargePage(self._parts(search, base, links, link_to), self._large.release)
+        await page.begin()
+        return page
 
     async def _parts(
         self, search: Search, base: str, links: list[Json], link_to: LinkTo
-    ) -> AsyncIterator[list[bytes | memoryview]]:
+    ) -> AsyncGenerator[list[bytes | memoryview]]:
         """Yield the page in parts, each in pieces; the first one once it is sure that there will be others."""
         pool = self._kept if _is_simple(search) else self._planned
         writer = ItemWriter(base, search.fields)
@@ -146,11 +189,11 @@ class Pages:
         """Return how many Items there are: as they were counted before, as long as none has changed since."""
         if search.token is None and not sent.more:
             return Matched(sent.count)
-        key = repr(page.count)
+        key = hashlib.sha256(repr(page.count).encode()).digest()
         known = self._counts.get(key)
         if known is not None and sent.first is not None and known.state == sent.first["state"]:
             return known
-        found = self._counts[key] = await _counted(page, connection)
+        found = self._counts[key] = await _counted(page, connection, sent.first["state"] if sent.first else None)
         self._counts.move_to_end(key)
         if len(self._counts) > MOST_COUNTS:
             self._counts.popitem(last=False)
@@ -168,10 +211,13 @@ def _is_simple(search: Search) -> bool:
 async def _with_tags(search: Search, connection: asyncpg.Connection) -> Search:
     """Return a search that asks for the tags whose text is as the search wants it."""
     found = {}
-    for question in tags.questions(search.filter):
+    questions = {tags.key_of(question): question for question in tags.questions(search.filter)}
+    if len(questions) > MOST_QUESTIONS:
+        raise refuse(f"expected at most {MOST_QUESTIONS} conditions on the text of tags, found {len(questions)}")
+    for key, question in questions.items():
         condition, values = tags.condition_of(question)
         rows = await connection.fetch(f"SELECT tag FROM stac_ingest.tags_in_use() AS tag WHERE {condition}", *values)
-        found[tags.key_of(question)] = [row["tag"] for row in rows]
+        found[key] = [row["tag"] for row in rows]
     return replace(search, filter=tags.answered(search.filter, found)) if found else search
 
 
@@ -190,7 +236,8 @@ async def _rows(page: Page, limit: int, connection: asyncpg.Connection) -> Async
             left = left - len(rows) if len(rows) == min(WHOLE, left) else 0
 
 
-async def _counted(page: Page, connection: asyncpg.Connection) -> Matched:
+async def _counted(page: Page, connection: asyncpg.Connection, state: int | None) -> Matched:
+    """Return how many Items there are; `state` is that of the page, which is not newer than what is counted."""
     try:
         row = await connection.fetchrow(page.count.text, *page.count.values, timeout=COUNT_SECONDS)
     except TimeoutError:
@@ -198,7 +245,7 @@ async def _counted(page: Page, connection: asyncpg.Connection) -> Matched:
     if row is not None and row["count"] <= EXACT:
         return Matched(row["count"], state=row["state"])
     plan = orjson.loads(await connection.fetchval(page.estimate.text, *page.estimate.values))
-    return Matched(int(plan[0]["Plan"]["Plan Rows"]), exact=False, state=row and row["state"])
+    return Matched(int(plan[0]["Plan"]["Plan Rows"]), exact=False, state=state if row is None else row["state"])
 
 
 def _tail(search: Search, page: Page, sent: Sent, matched: Matched, links: list[Json], link_to: LinkTo) -> bytes:
@@ -264,8 +311,17 @@ class ItemWriter:
         begun = b'%b%b"}' % (links, quote(row["id"], safe="").encode())
         if (own := row["links"]) is None:
             return begun + b"],"
-        resolved = [{**link, "href": urljoin(self._base, link["href"])} for link in orjson.loads(own)]
-        return b"%b,%b," % (begun, orjson.dumps(resolved)[1:])
+        resolved = list(own_links(orjson.loads(own), self._base))
+        return b"%b,%b," % (begun, orjson.dumps(resolved)[1:]) if resolved else begun + b"],"
+
+
+def own_links(links: Iterable[Any], base: str) -> Iterator[Json]:
+    """Yield the links of an Item or a Collection that the API does not make, resolved; other tools store any."""
+    for link in links:
+        if isinstance(link, dict) and link.get("rel") not in UNSTORED_LINKS:
+            with contextlib.suppress(ValueError):  # an address that is none goes out as it is
+                link = {**link, "href": urljoin(base, str(link.get("href", "")))}
+            yield link
 
 
 def _plain(document: bytes) -> bytes:

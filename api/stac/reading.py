@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,7 @@ JSON = "application/json"
 SCHEMA = "application/schema+json"
 COLLECTIONS_PAGE = 100
 MOST_COLLECTIONS = 10_000
+MOST_OFFSET = 2**30
 
 
 class PlainRoute(APIRoute):
@@ -125,7 +127,7 @@ async def collections(request: Request) -> Response:
         found = list((await memory.collections()).values())
         return orjson.dumps(_collection_page(found[offset : offset + limit], len(found), limit, offset, asked, base))
 
-    return _fresh(Response(await memory.answer((base, limit, offset), make), media_type=JSON))
+    return _fresh(Response(await memory.answer((base, *asked.items()), make), media_type=JSON))
 
 
 def _collection_page(
@@ -271,11 +273,11 @@ def _count(asked: Mapping[str, str], name: str, default: int, least: int = 0) ->
     text = asked.get(name)
     if text is None:
         return default
-    if not text.isdecimal() or int(text) < least:
+    if not re.fullmatch(r"\d{1,18}", text) or int(text) < least:
         raise RequestError(
             400, "INVALID_PARAMETER", f"Expected a whole number of {least} or more as {name}, found {text[:100]!r}."
         )
-    return min(int(text), MOST_COLLECTIONS) if name == "limit" else min(int(text), 2**31)
+    return min(int(text), MOST_COLLECTIONS) if name == "limit" else min(int(text), MOST_OFFSET)
 
 
 def _linking_by_get(here: str, query: Mapping[str, str]) -> LinkTo:

@@ -22,6 +22,9 @@ from stac_ingest.models.values import moment_of, timestamp_text
 MOST = 10_000
 """Items of a page at the most; a larger limit is taken for this one, as OGC API Features asks."""
 DEFAULT = 10
+MOST_SORT_KEYS = 20
+MOST_TOKEN = 8000
+"""Characters of a token at the most."""
 
 _QUERIES = {
     **{"eq": "=", "neq": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "in": "in"},
@@ -114,7 +117,7 @@ def search_from_body(body: object) -> Search:
         order=_order(body.get("sortby")),
         fields=_fields(body),
         limit=_limit(body.get("limit")),
-        token=_text(body.get("token"), "token"),
+        token=_token(body.get("token")),
     )
 
 
@@ -237,6 +240,8 @@ def _moments(text: str) -> tuple[datetime, datetime]:
 
 def _order(sortby: object) -> tuple[SortKey, ...]:
     keys = sortby if isinstance(sortby, list) else [] if sortby is None else [sortby]
+    if len(keys) > MOST_SORT_KEYS:
+        raise _refused("sortby", f"at most {MOST_SORT_KEYS} properties", len(keys))
     return tuple(_checked_key(key) for key in keys)
 
 
@@ -284,10 +289,10 @@ def _texts(values: object, name: str) -> tuple[str, ...] | None:
     return tuple(values)
 
 
-def _text(value: object, name: str) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise _refused(name, "a text", value)
+def _token(token: object) -> str | None:
+    if token is None or (isinstance(token, str) and len(token) <= MOST_TOKEN):
+        return token
+    raise _refused("token", "what a link to another page holds", token)
 
 
 def _parsed(name: str, text: str) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from api.stac.conditions import TIMES, Condition, Values, geometry_of, shape_of
-from api.stac.cql2 import TAGS, keys_of
+from api.stac.cql2 import is_tags, keys_of
 from api.stac.search import BEGINNING, Search, SortKey
 from api.stac.tags import leading_tag
 from stac_ingest.errors import RequestError
@@ -91,7 +91,7 @@ def page_of(search: Search, count_limit: int) -> Page:
     """
     values = Values()
     found = found_by(search, values)
-    keys = keys_of_order(search.order, values, found.first)
+    keys = keys_of_order(search, values, found.first)
     backwards, after = _position(search.token, keys)
     source, counted_in, where = found.tables("documents."), found.tables(), found.where
     if after is not None:
@@ -170,18 +170,20 @@ def _extent(area: Any) -> str:
     return f"({west},{south}),({east},{north})"
 
 
-def keys_of_order(order: Sequence[SortKey], values: Values, first: str = "documents") -> list[Key]:
+def keys_of_order(search: Search, values: Values, first: str = "documents") -> list[Key]:
     """Return what results are sorted by; collection and id decide among equals, so that each has one place."""
-    asked = list(order) or list(NEWEST_FIRST)
+    asked = list(search.order) or list(NEWEST_FIRST)
     names = {keys_of(key.name) for key in asked}
-    asked += [SortKey(name, asked[0].descending) for name in ("collection", "id") if (name,) not in names]
+    one_collection = search.collections is not None and len(search.collections) == 1
+    deciding = ("id",) if one_collection else ("collection", "id")
+    asked += [SortKey(name, asked[0].descending) for name in deciding if (name,) not in names]
     return [_key(key, values, first) for key in asked]
 
 
 def _key(key: SortKey, values: Values, first: str) -> Key:
     keys = keys_of(key.name)
     name = ".".join(keys)
-    if not keys or keys in ((TAGS,), ("geometry",)):
+    if is_tags({"property": key.name}) or keys[:1] in ((), ("geometry",), ("assets",), ("bbox",)):
         raise RequestError(
             400, "INVALID_PARAMETER", f"Expected something that has an order as sortby, found {key.name!r}."
         )
@@ -205,10 +207,15 @@ def _position(token: str | None, keys: Sequence[Key]) -> tuple[bool, list[str | 
         direction, *texts = orjson.loads(base64.b64decode(f"{token}{'=' * (-len(token) % 4)}", b"-_", validate=True))
     except (binascii.Error, ValueError, TypeError):
         raise _wrong_token(token) from None
-    readable = all(text is None or (isinstance(text, str) and "\0" not in text) for text in texts)
-    if direction not in ("next", "prev") or len(texts) != len(keys) or not readable:
+    if direction not in ("next", "prev") or len(texts) != len(keys):
+        raise _wrong_token(token)
+    if not all(_is_key(text, key) for text, key in zip(texts, keys, strict=True)):
         raise _wrong_token(token)
     return direction == "prev", texts
+
+
+def _is_key(text: object, key: Key) -> bool:
+    return key.nullable if text is None else isinstance(text, str) and "\0" not in text
 
 
 def _wrong_token(token: str) -> RequestError:

@@ -135,11 +135,6 @@ SELECT tag FROM stac_ingest.tags_in_use() AS tag
 WHERE $1::text IS NULL OR EXISTS (SELECT FROM stac_ingest.tagged WHERE tagged.tag = tag.tag AND collection = $1)
 LIMIT $2;
 
--- add_up_changes --
--- The sums stay what they are, so nobody who reads them takes this for a change.
-WITH gone AS (DELETE FROM changes RETURNING collection, transactions)
-INSERT INTO changes SELECT collection, sum(transactions) FROM gone GROUP BY collection;
-
 -- item_exists --
 SELECT EXISTS (SELECT FROM pgstac.items WHERE collection = %(collection)s AND id = %(item)s) AS found;
 

@@ -113,7 +113,7 @@ def test_nothing_gets_old_while_nobody_listens(pair: Pair) -> None:
     titles(pair.one)
     ended = pair.database.execute("""
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE query LIKE 'LISTEN%' AND datname = current_database()""").fetchall()
+        WHERE application_name = 'stac-ingest-listening' AND datname = current_database()""").fetchall()
     assert len(ended) == 2
     for index in range(3):
         pair.database.execute("SELECT create_collection(%s)", [Jsonb(make_collection(f"unheard-{index}"))])

@@ -15,6 +15,7 @@ import asyncpg
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from api.lifespan import reading_pool
@@ -41,9 +42,16 @@ class Reader:
         return page
 
     async def content(self, answer: Response) -> bytes:
-        if isinstance(answer, StreamingResponse):
-            return b"".join([bytes(part) async for part in answer.body_iterator])  # type: ignore[arg-type]
-        return bytes(answer.body)
+        received = []
+
+        async def receive() -> Any:
+            await asyncio.Future()
+
+        async def send(message: Any) -> None:
+            received.append(message.get("body", b""))
+
+        await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+        return b"".join(received)
 
     async def walk(self, direction: str = "next", **body: Any) -> AsyncIterator[list[str]]:
         token = body.pop("token", None)
@@ -230,6 +238,58 @@ def test_a_large_page_is_sent_while_it_is_read(
         assert (await reader.page(limit=9, ids=["none"]))["features"] == []
         with pytest.raises(RequestError):
             await reader.page(limit=9, token="nonsense")
+
+    play(read)
+
+
+def test_nothing_is_held_by_clients_that_leave(
+    play: Callable[[Scenario], Any], database: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "WHOLE", 2)
+    create(database, forty())
+
+    async def read(reader: Reader) -> None:
+        async def receive() -> Any:
+            await asyncio.Future()
+
+        async def leave(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                raise OSError("gone")
+
+        async def leave_at_once(message: Any) -> None:
+            raise RuntimeError("only the headers were wanted")
+
+        for send in (leave, leave_at_once) * 10:
+            answer = await reader.pages.answer(search_from_body({"limit": 30}), BASE, [], reader.link_to)
+            with pytest.raises((OSError, RuntimeError, ClientDisconnect)):
+                await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+        with pytest.raises(RequestError):
+            await reader.page(limit=30, token="nonsense")
+        async with asyncio.timeout(5):
+            for _ in range(10):
+                assert len((await reader.page(limit=30))["features"]) == 30
+
+    play(read)
+
+
+def test_links_that_other_tools_store_break_nothing(
+    play: Callable[[Scenario], Any], database: psycopg.Connection[Any]
+) -> None:
+    links = [
+        {"rel": "self", "href": "https://elsewhere.example/a"},
+        {"rel": "root", "href": "../catalog.json"},
+        {"rel": "via", "href": "http://["},
+        {"rel": "about", "href": "about.html"},
+        {"rel": "nowhere"},
+        "no link",
+    ]
+    create(database, [{**make_item("a", "x"), "links": links}])
+
+    async def read(reader: Reader) -> None:
+        (item,) = (await reader.page())["features"]
+        own = [link for link in item["links"] if link["rel"] in ("via", "about", "nowhere")]
+        assert [link["rel"] for link in item["links"]].count("self") == 1
+        assert own == [{"rel": "via", "href": "http://["}, {"rel": "about", "href": f"{BASE}about.html"}, {**own[2]}]
 
     play(read)
 

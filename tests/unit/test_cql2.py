@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.stac.cql2 import MAX_DEPTH, MAX_OPERATORS, MAX_PARENTHESES, MAX_TEXT, keys_of, parse
+from api.stac.search import search_from_body
+from api.stac.statements import page_of
 from stac_ingest.errors import RequestError
 
 Json = dict[str, Any]
@@ -74,6 +76,30 @@ def test_array_operators_as_pgstac_spells_them(written: str, pgstac: str) -> Non
 )
 def test_names_lead_through_objects(name: str, keys: list[str]) -> None:
     assert list(keys_of(name)) == keys
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        compare("=", {"property": "a"}, [1, 2]),
+        compare("like", {"property": "a"}, ["x"]),
+        {"op": "between", "args": [{"property": "a"}, [1], 2]},
+        {"op": "isNull", "args": [[1]]},
+        compare("in", {"property": "a"}, 5),
+        compare("in", {"property": "tag"}, None),
+        compare("in", {"property": "tag"}, "abc"),
+        compare("=", {"property": "properties.properties."}, 1),
+        compare("like", {"property": "a"}, "x\\"),
+        compare("=", {"op": "casei", "args": [["a"]]}, "a"),
+        compare("<", {"property": "geometry"}, 1),
+        {"op": "or", "args": [{"op": "or", "args": [compare("=", {"property": "a"}, 1)] * 900}] * 9},
+    ],
+    ids=lambda tree: json.dumps(tree)[:60],
+)
+def test_what_cannot_be_compared_is_refused(tree: Json) -> None:
+    with pytest.raises(RequestError) as caught:
+        page_of(search_from_body({"filter": tree}), 1)
+    assert (caught.value.status, caught.value.code) == (400, "INVALID_FILTER")
 
 
 def test_a_mistake_is_placed_and_a_hint_given() -> None:
