@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,8 @@ from api.stac.search import BEGINNING, Search, SortKey
 from api.stac.tags import leading_tag
 from stac_ingest.errors import RequestError
 
+MOST_LOOKED_UP = 1000
+"""Items with a tag that are looked up one by one to count those that meet the rest of a search."""
 NEWEST_FIRST = (SortKey("datetime", descending=True),)
 _COLUMNS = {"id": "text", "collection": "text", "datetime": "timestamptz"}
 
@@ -54,8 +56,28 @@ class Found:
 
     first: str
     """The table that is read first, of which ids and times are asked."""
-    where: str
+    conditions: tuple[str, ...]
     """What holds of them."""
+
+    @property
+    def where(self) -> str:
+        """All conditions as one."""
+        return _all_of(self.conditions)
+
+    def counting(self, most: int) -> str:
+        """Return the query that counts them, up to `most`; null where too many would have to be looked up for it."""
+        counted = f"SELECT count(*) FROM (SELECT FROM {self.tables()} WHERE {self.where} LIMIT {most + 1}) AS found"
+        answered_by_index = [condition for condition in self.conditions if "documents." not in condition]
+        if self.first == "documents" or len(answered_by_index) == len(self.conditions):
+            return counted
+        looked_up = f"SELECT FROM stac_ingest.tagged WHERE {_all_of(answered_by_index)} LIMIT {MOST_LOOKED_UP + 1}"
+        few = f"(SELECT count(*) FROM ({looked_up}) AS candidates) <= {MOST_LOOKED_UP}"
+        return f"SELECT CASE WHEN {few} THEN ({counted}) END"
+
+    def estimating(self) -> str:
+        """Return what asks for the plan of counting them all; of a box PostgreSQL knows no more than that it is one."""
+        known = [condition for condition in self.conditions if not condition.startswith("tagged.extent")]
+        return f"EXPLAIN (FORMAT JSON) SELECT FROM {self.tables()} WHERE {_all_of(known)}"
 
     def tables(self, read: str = "") -> str:
         """Return the tables that hold the condition and what is `read`: the index of the tags alone where it does."""
@@ -71,7 +93,7 @@ class Page:
 
     statement: Statement
     count: Statement
-    """Counts all Items of the search, up to a limit."""
+    """Counts all Items of the search, up to a limit; null: they are too many to be looked up."""
     estimate: Statement
     """Asks for the plan of counting them all."""
     backwards: bool
@@ -93,7 +115,7 @@ def page_of(search: Search, count_limit: int) -> Page:
     found = found_by(search, values)
     keys = keys_of_order(search, values, found.first)
     backwards, after = _position(search.token, keys)
-    source, counted_in, where = found.tables("documents."), found.tables(), found.where
+    source, where = found.tables("documents."), found.where
     if after is not None:
         where = f"{where} AND {_behind(keys, after, values, backwards=backwards)}"
     order = ", ".join(key.order(reverse=backwards) for key in keys)
@@ -105,12 +127,8 @@ def page_of(search: Search, count_limit: int) -> Page:
             f" {shown}, {changed} AS state FROM {source} WHERE {where} ORDER BY {order} LIMIT {search.limit + 1}",
             values,
         ),
-        count=numbered(
-            f"SELECT {changed} AS state, count(*) AS count"
-            f" FROM (SELECT FROM {counted_in} WHERE {found.where} LIMIT {count_limit + 1}) AS found",
-            values,
-        ),
-        estimate=numbered(f"EXPLAIN (FORMAT JSON) SELECT FROM {counted_in} WHERE {found.where}", values),
+        count=numbered(f"SELECT {changed} AS state, ({found.counting(count_limit)}) AS count", values),
+        estimate=numbered(found.estimating(), values),
         keys=len(keys),
         backwards=backwards,
     )
@@ -134,7 +152,11 @@ def found_by(search: Search, values: Values) -> Found:
     """Return where the Items of a search lie; raises as `page_of`."""
     tag, rest = leading_tag(search.filter)
     conditions = _conditions(replace(search, filter=rest), values, tag)
-    return Found("tagged" if tag is not None else "documents", " AND ".join(conditions) or "TRUE")
+    return Found("tagged" if tag is not None else "documents", tuple(conditions))
+
+
+def _all_of(conditions: Iterable[str]) -> str:
+    return " AND ".join(conditions) or "TRUE"
 
 
 def _conditions(search: Search, values: Values, tag: str | None) -> Iterator[str]:

@@ -20,6 +20,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.lifespan import reading_pool
 from api.stac import pages as pages_module
+from api.stac import statements as statements_module
 from api.stac.pages import Pages
 from api.stac.search import search_from_body
 from api.stac.statements import token_of
@@ -347,6 +348,25 @@ def test_a_large_number_is_estimated_and_said_to_be(
         page = await reader.page(limit=3, collections=["a"])
         assert page["numberMatched"] == 20
         assert "ingest:matched_is_estimate" not in page
+
+    play(read)
+
+
+def test_what_would_have_to_be_looked_up_is_estimated(
+    play: Callable[[Scenario], Any], database: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(database, forty())
+    cloudy = {"filter": "tag = 'all' AND eo:cloud_cover >= 0", "limit": 3}
+
+    async def read(reader: Reader) -> None:
+        page = await reader.page(**cloudy)
+        assert (page["numberMatched"], "ingest:matched_is_estimate" in page) == (26, False)
+        monkeypatch.setattr(statements_module, "MOST_LOOKED_UP", 39)
+        page = await reader.page(**cloudy)
+        assert page["ingest:matched_is_estimate"] is True
+        assert page["numberMatched"] >= 3
+        for indexed in ("tag = 'all'", "tag = 'all' AND datetime > DATE('2024-05-01')"):
+            assert "ingest:matched_is_estimate" not in await reader.page(filter=indexed, limit=3)
 
     play(read)
 
