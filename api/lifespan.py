@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any
 
-import asyncpg
 from fastapi import FastAPI
 
+from api.connections import reading_pool
 from api.stac.memory import Memory
 from api.stac.pages import Pages
-from stac_ingest.database import SEARCH_PATH, open_pool
+from stac_ingest.database import open_pool
 from stac_ingest.deletions import Deletions
 from stac_ingest.storage import Store
 from stac_ingest.uploads import Uploads
 from stac_ingest.worker import new_queue
 
 POOL_SIZE = 10
-READING_POOL_SIZE = 8
-STATEMENT_SECONDS = 30
-"""How long a search may take, and a client may let a page wait."""
 
 
 def lifespan(
@@ -48,30 +44,3 @@ def lifespan(
             yield
 
     return live
-
-
-def reading_pool(database_url: str, plan_cache_mode: str) -> asyncpg.Pool:
-    """Return connections that can only read, and are given back as they are: nothing is ever set on them."""
-
-    async def as_it_is(connection: Any) -> None:
-        pass
-
-    return asyncpg.create_pool(
-        database_url,
-        min_size=1,
-        max_size=READING_POOL_SIZE,
-        reset=as_it_is,
-        timeout=5,
-        server_settings={
-            "application_name": "stac-ingest-reading",
-            "search_path": SEARCH_PATH,
-            "timezone": "UTC",
-            "default_transaction_read_only": "on",
-            "plan_cache_mode": plan_cache_mode,
-            # Many small searches at once: starting helpers and compiling would take longer than what they save.
-            "max_parallel_workers_per_gather": "0",
-            "jit": "off",
-            "statement_timeout": f"{STATEMENT_SECONDS}s",
-            "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS}s",
-        },
-    )

@@ -17,6 +17,7 @@ from typing import Any
 import asyncpg
 import orjson
 
+from api.connections import FairPool
 from stac_ingest.database import queries
 from stac_ingest.errors import RequestError
 from stac_ingest.stac import Json
@@ -45,7 +46,7 @@ _RANGE: Json = {
 class Memory:
     """The Collections of the catalog, and answers that are made of them alone."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: FairPool) -> None:
         self._pool = pool
         self._collections: dict[str, Json] = {}
         self._changed: set[str] | None = None

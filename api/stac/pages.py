@@ -23,6 +23,7 @@ from stac_fastapi.pgstac.utils import filter_fields
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from api.connections import FairPool
 from api.stac import tags
 from api.stac.cql2 import refuse
 from api.stac.search import Fields, Search
@@ -117,7 +118,7 @@ class _LargePage(StreamingResponse):
 class Pages:
     """Searches on the catalog's database."""
 
-    def __init__(self, kept: asyncpg.Pool, planned: asyncpg.Pool) -> None:
+    def __init__(self, kept: FairPool, planned: FairPool) -> None:
         self._kept = kept
         """Connections that keep one plan for each shape of a statement."""
         self._planned = planned

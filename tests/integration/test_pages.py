@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
-from api.lifespan import reading_pool
+from api.connections import reading_pool
 from api.stac import pages as pages_module
 from api.stac import statements as statements_module
 from api.stac.pages import Pages
