@@ -77,6 +77,8 @@ class Operand:
     kind: Kind
     sql: str
     value: Any = None
+    number: str = ""
+    """SQL of the number that JSON may be, where a column holds it."""
 
 
 @dataclass
@@ -190,7 +192,8 @@ class Condition:
             return Operand("time", f"stac_ingest.time_of({self._member('documents.properties', keys)})")
         if keys[0] in _OUTSIDE:
             return Operand("json", self._member("stac_ingest.parsed(documents.document)", keys))
-        return Operand("json", self._member("documents.properties", keys))
+        number = f"{self.first}.cloud_cover" if keys == ("eo:cloud_cover",) else ""
+        return Operand("json", self._member("documents.properties", keys), number=number)
 
     def _member(self, of: str, keys: Iterable[str]) -> str:
         first, *rest = keys
@@ -258,6 +261,8 @@ class Condition:
         if right.value is None or (right.kind == "text" and operator not in ("=", "<>")):
             sides = (_ordered(right.kind, self._as(right.kind, side, where)) for side in (left, right))
             return f"({f' {operator} '.join(sides)})"
+        if left.number and right.kind == "number":
+            return f"({left.number} {operator} {self.values.bind(float(right.value), 'float8')})"
         return _of_type(left, right.kind, f"{left.sql} {operator} {self.values.bind(json.dumps(right.value), 'jsonb')}")
 
     def _compare_times(self, operator: str, left: Operand, right: Operand, where: Place) -> str:
