@@ -97,7 +97,7 @@ def test_each_item_that_is_wrong_is_named(http: httpx2.Client, collection: str, 
         ("ID_MISMATCH", changed(bad[3], collection="other")),
         ("INVALID_HREF", changed(bad[4], assets={"data": {"href": "/vsicurl/x"}})),
         ("INVALID_REQUEST", changed(bad[5], properties={"x": float("nan")})),
-        ("INVALID_REQUEST", changed(bad[6], properties={"eo:cloud_cover": "many"})),
+        ("INVALID_REQUEST", changed(bad[6], properties={"title": "a\x00b"})),
         ("INVALID_REQUEST", {"id": "h"}),
         ("INVALID_ID", make_item(id_of(collection), "no id")),
     ]
