@@ -1,1 +1,1 @@
-"""The STAC API: stac-fastapi on pgstac, with our rules for filters, links and writes."""
+"""The STAC API: searches on documents that are ready to be sent, Collections from memory, and writes through pgstac."""

@@ -135,7 +135,6 @@ CREATE INDEX IF NOT EXISTS tagged_newest_of_collection ON tagged (tag, collectio
 CREATE TABLE IF NOT EXISTS lasting (longest interval NOT NULL);
 INSERT INTO lasting SELECT '0' WHERE NOT EXISTS (SELECT FROM lasting);
 -- As a function, because the planner evaluates one for its estimates, and no subquery. PostgreSQL's times begin in 4713 BC.
-DROP FUNCTION IF EXISTS longest();
 CREATE OR REPLACE FUNCTION earliest(period_start timestamptz) RETURNS timestamptz LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN longest < '4000 years' THEN period_start - longest ELSE '-infinity' END FROM stac_ingest.lasting
 $$;
