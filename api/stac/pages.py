@@ -243,8 +243,8 @@ async def _counted(page: Page, connection: asyncpg.Connection, state: int | None
         row = await connection.fetchrow(page.count.text, *page.count.values, timeout=COUNT_SECONDS)
     except TimeoutError:
         row = None
-    if row is not None and row["count"] is not None and row["count"] <= EXACT:
-        return Matched(row["count"], state=row["state"])
+    if row is not None and row["count"] is not None:
+        return Matched(row["count"], row["exact"], row["state"])
     plan = orjson.loads(await connection.fetchval(page.estimate.text, *page.estimate.values))
     return Matched(int(plan[0]["Plan"]["Plan Rows"]), exact=False, state=state if row is None else row["state"])
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+import shapely
 
 from api.stac.conditions import TIMES, Condition, Values, geometry_of, shape_of
 from api.stac.cql2 import is_tags, keys_of
@@ -21,8 +22,10 @@ from api.stac.search import BEGINNING, Search, SortKey
 from api.stac.tags import leading_tag
 from stac_ingest.errors import RequestError
 
-MOST_LOOKED_UP = 1000
+MOST_LOOKED_UP = 300
 """Items with a tag that are looked up one by one to count those that meet the rest of a search."""
+FUZZINESS = 1e-5
+"""More degrees than by which PostgreSQL takes boxes as equal (1e-6)."""
 NEWEST_FIRST = (SortKey("datetime", descending=True),)
 _COLUMNS = {"id": "text", "collection": "text", "datetime": "timestamptz"}
 
@@ -58,6 +61,8 @@ class Found:
     """The table that is read first, of which ids and times are asked."""
     conditions: tuple[str, ...]
     """What holds of them."""
+    inside: str | None = None
+    """What says without looking them up that Items lie in the area that is searched, where that can be said."""
 
     @property
     def where(self) -> str:
@@ -65,14 +70,35 @@ class Found:
         return _all_of(self.conditions)
 
     def counting(self, most: int) -> str:
-        """Return the query that counts them, up to `most`; null where too many would have to be looked up for it."""
-        counted = f"SELECT count(*) FROM (SELECT FROM {self.tables()} WHERE {self.where} LIMIT {most + 1}) AS found"
-        answered_by_index = [condition for condition in self.conditions if "documents." not in condition]
-        if self.first == "documents" or len(answered_by_index) == len(self.conditions):
-            return counted
-        looked_up = f"SELECT FROM stac_ingest.tagged WHERE {_all_of(answered_by_index)} LIMIT {MOST_LOOKED_UP + 1}"
-        few = f"(SELECT count(*) FROM ({looked_up}) AS candidates) <= {MOST_LOOKED_UP}"
-        return f"SELECT CASE WHEN {few} THEN ({counted}) END"
+        """Return the query that counts them, and says whether exactly; null are more than `most`.
+
+        Where Items with a tag have to be looked up to know, only so many of the newest are. If there are others, how
+        many of these hold, and the time that these take of all, tell how many there may be.
+        """
+        looked_up = [condition for condition in self.conditions if "documents." in condition]
+        if self.first == "documents" or not looked_up:
+            counted = f"SELECT FROM {self.tables()} WHERE {self.where} LIMIT {most + 1}"
+            return f"SELECT nullif(count(*), {most + 1}) AS count, TRUE AS exact FROM ({counted}) AS found"
+        known = _all_of(condition for condition in self.conditions if condition not in looked_up)
+        # As a value, the condition is looked up for each candidate; as a join, it might be read of all documents.
+        holds = (
+            f"(SELECT {_all_of(looked_up)} FROM stac_ingest.documents"
+            " WHERE documents.collection = tagged.collection AND documents.id = tagged.id)"
+        )
+        if self.inside and len(looked_up) == 1:
+            holds = f"({self.inside} OR {holds})"
+        newest = (
+            f"SELECT count(*) <= {MOST_LOOKED_UP} AS exact, count(*) FILTER (WHERE {holds}) AS holding,"
+            " extract(epoch FROM max(datetime) - min(datetime)) AS seconds, max(datetime) AS last"
+            f" FROM (SELECT * FROM stac_ingest.tagged WHERE {known} ORDER BY datetime DESC LIMIT {MOST_LOOKED_UP + 1})"
+            " AS tagged"
+        )
+        first = f"SELECT min(datetime) FROM stac_ingest.tagged WHERE {known}"
+        return (
+            "SELECT CASE WHEN exact THEN holding ELSE"
+            f" (nullif(holding, 0) * extract(epoch FROM last - ({first})) / nullif(seconds, 0))::bigint END AS count,"
+            f" exact FROM ({newest}) AS newest"
+        )
 
     def estimating(self) -> str:
         """Return what asks for the plan of counting them all; of a box PostgreSQL knows no more than that it is one."""
@@ -93,7 +119,7 @@ class Page:
 
     statement: Statement
     count: Statement
-    """Counts all Items of the search, up to a limit; null: they are too many to be looked up."""
+    """Counts all Items of the search, or says about how many there are; null: there are more than the limit."""
     estimate: Statement
     """Asks for the plan of counting them all."""
     backwards: bool
@@ -127,7 +153,7 @@ def page_of(search: Search, count_limit: int) -> Page:
             f" {shown}, {changed} AS state FROM {source} WHERE {where} ORDER BY {order} LIMIT {search.limit + 1}",
             values,
         ),
-        count=numbered(f"SELECT {changed} AS state, ({found.counting(count_limit)}) AS count", values),
+        count=numbered(f"SELECT {changed} AS state, counted.* FROM ({found.counting(count_limit)}) AS counted", values),
         estimate=numbered(found.estimating(), values),
         keys=len(keys),
         backwards=backwards,
@@ -151,8 +177,12 @@ def _changed(search: Search, values: Values) -> str:
 def found_by(search: Search, values: Values) -> Found:
     """Return where the Items of a search lie; raises as `page_of`."""
     tag, rest = leading_tag(search.filter)
-    conditions = _conditions(replace(search, filter=rest), values, tag)
-    return Found("tagged" if tag is not None else "documents", tuple(conditions))
+    conditions = tuple(_conditions(replace(search, filter=rest), values, tag))
+    if tag is None:
+        return Found("documents", conditions)
+    within = _box_within(search.area)
+    inside = f"tagged.extent <@ {values.bind(within, 'text::box')}" if within else None
+    return Found("tagged", conditions, inside)
 
 
 def _all_of(conditions: Iterable[str]) -> str:
@@ -188,7 +218,22 @@ def _one_of(column: str, texts: Sequence[str], values: Values) -> str:
 
 
 def _extent(area: Any) -> str:
-    west, south, east, north = shape_of(area).bounds
+    return _box(*shape_of(area).bounds)
+
+
+def _box_within(area: Any) -> str | None:
+    """Return a box that, if it holds something, the area does too, or None; PostgreSQL compares boxes less exactly."""
+    if area is None:
+        return None
+    shape = shape_of(area)
+    west, south, east, north = shape.bounds
+    is_box = shape.normalize().equals_exact(shapely.box(west, south, east, north).normalize())
+    if not is_box or min(east - west, north - south) <= 2 * FUZZINESS:
+        return None
+    return _box(west + FUZZINESS, south + FUZZINESS, east - FUZZINESS, north - FUZZINESS)
+
+
+def _box(west: float, south: float, east: float, north: float) -> str:
     return f"({west},{south}),({east},{north})"
 
 
