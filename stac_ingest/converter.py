@@ -217,13 +217,11 @@ def _convert(job: ConversionJob, sandbox: str, progress: Progress) -> Conversion
     filled = pixels = 0
     for index, (source, asset) in enumerate(zip(images, job.layout.asset_keys(), strict=True)):
         here = _within(progress, 0.9 * index / len(images), 0.9 / len(images))
-        raster, staged = _convert_file(job, source, index, asset, notes, here)
+        raster, written = _convert_file(job, source, index, asset, notes, here)
         rasters.append(raster)
-        outlines.append(footprint.to_wgs84(footprint.outline(staged.mask), staged.place, source.name))
-        filled += staged.mask.valid_count
-        pixels += staged.mask.width * staged.mask.height
-        for path in job.scratch.glob(f"{staged.path.name}*"):
-            path.unlink()
+        outlines.append(footprint.to_wgs84(footprint.outline(written.mask), written.place, source.name))
+        filled += written.mask.valid_count
+        pixels += written.mask.width * written.mask.height
     geometry = footprint.union(outlines)
     previews = preview.write_previews(
         {r.path: layout.bands for r, layout in zip(rasters, job.layout.files, strict=True)},
@@ -258,7 +256,7 @@ def _convert_file(
     job: ConversionJob, source: Any, index: int, asset: str, notes: list[str], progress: Progress
 ) -> tuple[Raster, Any]:
     from stac_ingest.raster import cog
-    from stac_ingest.raster.source import check_decoded, open_source, place_of
+    from stac_ingest.raster.source import check_decoded, open_source, place_of, storable_nodata
 
     layout = job.layout.files[index]
     sidecars = [file for file in job.sources if file.kind is UploadFileKind.SIDECAR]
@@ -274,19 +272,27 @@ def _convert_file(
         staged_bytes = cog.staged_bytes(header)
         check_decoded(header.name, staged_bytes, job.limits)
         _limit_work(staged_bytes)
-        staged = cog.stage(opened, place, layout, job.scratch / f"staged-{index}.tif", _within(progress, 0, 0.5))
-    if header.nodata is not None and staged.nodata is None:
+        resampler = job.overview_resampler or layout.default_resampler
+        factors = cog.overview_factors(header.width, header.height) if job.overviews is None else job.overviews
+        written = cog.write_cog(
+            opened,
+            place,
+            job.scratch / f"{index}.tif",
+            names=[band.name for band in layout.bands],
+            nodata=storable_nodata(layout.nodata if header.nodata is None else header.nodata, header.dtype),
+            factors=factors,
+            resampler=resampler,
+            profile=job.profile,
+            progress=progress,
+        )
+    if header.nodata is not None and written.nodata is None:
         notes.append(f"nodata {header.nodata:g} of {header.name!r} cannot occur in {header.dtype} and was left out")
     for band in layout.bands:
-        if band.nodata is not None and staged.nodata not in (band.nodata, None) and band.nodata == band.nodata:
+        if band.nodata is not None and written.nodata not in (band.nodata, None) and band.nodata == band.nodata:
             notes.append(
-                f"nodata of {header.name!r} is {staged.nodata:g}, not {band.nodata:g} as band {band.name!r} says; kept"
+                f"nodata of {header.name!r} is {written.nodata:g}, not {band.nodata:g} as band {band.name!r} says; kept"
             )
-    resampler = job.overview_resampler or layout.default_resampler
-    factors = cog.overview_factors(header.width, header.height) if job.overviews is None else job.overviews
-    path = job.scratch / f"{index}.tif"
-    cog.write_cog(staged, path, factors=factors, resampler=resampler, progress=_within(progress, 0.5, 0.5))
-    return cog.describe_cog(path, staged, asset, factors, resampler), staged
+    return cog.describe_cog(written, asset), written
 
 
 if __name__ == "__main__":

@@ -83,6 +83,18 @@ class Colormap(Choice):
     CDL = "cdl"
 
 
+class Codec(StrEnum):
+    """How the blocks of a GeoTIFF are compressed."""
+
+    DEFLATE = "DEFLATE"
+    ZSTD = "ZSTD"
+    LZW = "LZW"
+    LERC = "LERC"
+    JPEG = "JPEG"
+    WEBP = "WEBP"
+    NONE = "NONE"
+
+
 class OverviewResampler(Choice):
     """How the pixels of an overview are made from those below it (names as in gdaladdo)."""
 

@@ -14,17 +14,19 @@ from stac_ingest.models.raster import BandStatistics
 COARSE_SIDE = 1024
 """The coarse mask has at most this many columns and rows, unless the factor that needs is beyond MAX_COARSE_FACTOR."""
 MAX_COARSE_FACTOR = 512
+CACHED = 2**16
+"""Values that are measured at a time: few enough that they stay in the processor's cache."""
 
 Mask = NDArray[np.bool_]
 
 
-def valid_pixels(band: NDArray[Any], mask: Mask | None, nodata: float | None) -> Mask:
-    """Return where one band (y, x) holds a value: inside the mask, not nodata and not NaN."""
-    valid = np.ones(band.shape, bool) if mask is None else mask.copy()
-    if band.dtype.kind == "f":
-        valid &= ~np.isnan(band)
+def valid_pixels(band: NDArray[Any], mask: Mask | None, nodata: float | None) -> Mask | None:
+    """Return where one band (y, x) holds a value: inside the mask, not nodata and not NaN; None: everywhere."""
+    valid = mask
+    if band.dtype.kind == "f" and np.isnan(np.min(band)):
+        valid = ~np.isnan(band) if valid is None else valid & ~np.isnan(band)
     if nodata is not None and not math.isnan(nodata):
-        valid &= band != nodata
+        valid = band != nodata if valid is None else valid & (band != nodata)
     return valid
 
 
@@ -39,19 +41,23 @@ class BandTally:
     squares: float = 0.0
 
     def add(self, values: NDArray[Any]) -> None:
-        """Take in the valid finite values of a block (1-d)."""
-        if values.dtype.kind == "f":
+        """Take in the valid values of a block (1-d); what is not finite is left out."""
+        for start in range(0, values.size, CACHED):
+            self._add(values[start : start + CACHED])
+
+    def _add(self, values: NDArray[Any]) -> None:
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
             values = values[np.isfinite(values)]
         if not values.size:
             return
-        wide = values.astype("float64")
         with np.errstate(over="ignore", invalid="ignore"):  # then there are no statistics
-            mean = float(wide.mean())
-            squares = float(np.square(wide - mean).sum())
-        total = self.count + wide.size
+            mean = float(values.mean(dtype="float64"))
+            apart = values - mean if values.dtype == np.float64 else values.astype("float64") - mean
+            squares = float(np.einsum("i,i", apart, apart))
+        total = self.count + values.size
         shift = mean - self.mean
-        self.squares += squares + shift * shift * self.count * wide.size / total
-        self.mean += shift * wide.size / total
+        self.squares += squares + shift * shift * self.count * values.size / total
+        self.mean += shift * values.size / total
         self.count = total
         self.minimum = min(self.minimum, float(values.min()))
         self.maximum = max(self.maximum, float(values.max()))
@@ -95,6 +101,12 @@ class CoarseMask:
         target = self.cells[row // self.factor :, column // self.factor :]
         coarse = any_valid(valid, self.factor)
         target[: coarse.shape[0], : coarse.shape[1]] |= coarse
+
+    def add_full(self, shape: tuple[int, int], row: int, column: int) -> None:
+        """Take in a block of this shape of which every pixel is valid."""
+        self.valid_count += shape[0] * shape[1]
+        target = self.cells[row // self.factor :, column // self.factor :]
+        target[: -(-shape[0] // self.factor), : -(-shape[1] // self.factor)] = True
 
 
 def any_valid(valid: Mask, factor: int) -> Mask:

@@ -74,7 +74,8 @@ def _read(path: Path, index: int, band: Band, shape: tuple[int, int]) -> tuple[N
         how = Resampling.average if band.averages_sensibly and cog.height > shape[0] else Resampling.nearest
         pixels = cog.read(index, out_shape=shape, resampling=how)
         inside = cog.read_masks(index, out_shape=shape) > 0
-        return pixels, valid_pixels(pixels, inside, cog.nodata)
+        valid = valid_pixels(pixels, inside, cog.nodata)
+        return pixels, inside if valid is None else valid
 
 
 def _palette(band: Band, path: Path, index: int) -> dict[int, tuple[int, ...]] | None:

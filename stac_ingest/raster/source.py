@@ -67,6 +67,8 @@ class Header:
     colorinterp: tuple[ColorInterp, ...] | None = None
     colormap: dict[int, tuple[int, int, int, int]] | None = None
     notes: tuple[BandNotes, ...] = field(default=())
+    rpcs: Any = None
+    """Rational polynomial coefficients, as rasterio has them."""
 
 
 class Source(Protocol):
@@ -172,6 +174,7 @@ class FileSource:
                 )
                 for i in range(count)
             ),
+            rpcs=dataset.rpcs,
         )
         if dataset.crs is None and dataset.gcps[0] and not georeferenced:
             raise UploadError(

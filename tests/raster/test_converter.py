@@ -9,6 +9,7 @@ import os
 import signal
 import warnings
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -862,7 +863,7 @@ def test_progress_goes_from_nothing_to_done(jobs: Jobs, save_array: SaveArray, n
     shares = [share for share, _ in heard]
     assert shares == sorted(shares)
     assert 0 < shares[0] < shares[-1] <= 1
-    assert [doing for _, doing in heard] == ["read", "read", "read", "overviews", "write"] * 2
+    assert [doing for doing, _ in groupby(doing for _, doing in heard)] == ["read", "overviews", "write"] * 2
 
 
 # --- Real images ----------------------------------------------------------------------------------------------------

@@ -74,7 +74,8 @@ def test_int64_is_not_wrapped() -> None:
 def test_valid_pixels(band: NDArray[Any], mask: NDArray[np.bool_] | None, nodata: float | None) -> None:
     before = None if mask is None else mask.copy()
 
-    found = valid_pixels(band, mask, nodata)
+    where = valid_pixels(band, mask, nodata)
+    found = np.ones(band.shape, bool) if where is None else where
 
     for row, column in np.ndindex(band.shape):
         value = float(band[row, column])
@@ -125,6 +126,19 @@ def test_the_mask_taken_in_by_blocks_is_that_of_the_whole(shape: tuple[int, int]
     np.testing.assert_array_equal(mask.cells, any_valid(valid, mask.factor))
     assert mask.valid_count == np.count_nonzero(valid)
     assert not mask.is_full
+
+
+@pytest.mark.parametrize("size", [(300, 200), (2500, 1100)])
+def test_a_full_block_is_one_of_which_each_pixel_is_valid(size: tuple[int, int]) -> None:
+    height, width = size
+    by_pixel, at_once = CoarseMask(width, height), CoarseMask(width, height)
+    for row, column in ((0, 0), (height // 1024 * 512, width // 1024 * 512)):
+        shape = (min(512, height - row), min(512, width - column))
+        by_pixel.add(np.ones(shape, bool), row, column)
+        at_once.add_full(shape, row, column)
+
+    np.testing.assert_array_equal(at_once.cells, by_pixel.cells)
+    assert at_once.valid_count == by_pixel.valid_count
 
 
 def test_a_mask_is_full_when_every_pixel_is_valid() -> None:
