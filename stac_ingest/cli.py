@@ -160,6 +160,42 @@ def upload(
         sys.exit(1)
 
 
+@app.command()
+def cog(
+    context: typer.Context,
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN... OUT", help="Files to convert, and where to: a file, or a folder for several."),
+    ],
+    cog_profile: Annotated[
+        str, typer.Option("--cog-profile", "-p", help="deflate, zstd, lzw, lerc, jpeg, webp or none.")
+    ] = "deflate",
+    co: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="LEVEL (deflate, zstd), QUALITY (jpeg, webp) or MAX_Z_ERROR (lerc)."),
+    ] = None,
+    blocksize: Annotated[int, typer.Option("--blocksize", "-b", help="Side of a block in pixels.")] = 512,
+    nodata: Annotated[float | None, typer.Option(help="Nodata value, where a file does not say it.")] = None,
+    overview_level: Annotated[int | None, typer.Option(help="How many overviews; unset: down to 512 pixels.")] = None,
+    overview_resampling: Annotated[str | None, typer.Option(help="average, nearest, mode, cubic, …")] = None,
+    crs: Annotated[str | None, typer.Option(help="Coordinate system, where a file does not say it.")] = None,
+    geotransform: Annotated[str | None, typer.Option(help="Six numbers in GDAL's order, with commas.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Where to write statistics, checksum and footprint as JSON; - prints them.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Convert files of this machine to Cloud-Optimized GeoTIFFs, as the service does; .npy files are arrays."""
+    _require_server()
+    from stac_ingest.local import asked_by, convert_files
+
+    *sources, target = files
+    reports = convert_files(sources, target, asked_by(context.params, co or []), quiet=quiet)
+    if report is not None:
+        text = json.dumps(reports[0] if len(reports) == 1 else reports, indent=2)
+        _say(text) if str(report) == "-" else report.write_text(f"{text}\n")
+
+
 @uploads.command("list")
 def list_uploads(
     product: Annotated[str | None, typer.Option(help="Only uploads to this product.")] = None,
