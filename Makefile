@@ -50,6 +50,10 @@ bench-api: install .venv-peers/installed  ## Measure the STAC API beside stock s
 bench-scale: install  ## Measure how searches slow down from 10,000 to 1,000,000 items (ARGS="--keep FOLDER")
 	@exec $(PYTHON) -u -m benchmarks.scale $(ARGS)
 
+.PHONY: bench-cog
+bench-cog: install .venv-peers/installed  ## Measure the making of COGs beside rio-cogeo and GDAL (ARGS="--keep FOLDER")
+	@exec $(PYTHON) -u -m benchmarks.cog $(ARGS)
+
 .PHONY: install
 install: system .venv/installed  ## Install system packages that are missing, and the locked environment
 

@@ -15,16 +15,19 @@ import psycopg
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def description(database_url: str) -> str:
+def description(database_url: str | None = None) -> str:
     """Return a line of Markdown: the day, the machine, and the versions of what takes part."""
     processor = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    with psycopg.connect(database_url) as connection:
-        postgres = connection.info.parameter_status("server_version")
+    database = ""
+    if database_url is not None:
+        with psycopg.connect(database_url) as connection:
+            postgres = connection.info.parameter_status("server_version")
+        database = f" PostgreSQL {postgres}, pgstac {version('pypgstac')},"
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {processor.partition(': ')[2]}, {os.cpu_count()} cores, {gibibytes:.0f} GiB;"
-        f" Python {platform.python_version()}, PostgreSQL {postgres}, pgstac {version('pypgstac')},"
+        f" Python {platform.python_version()},{database}"
         f" stac-ingest {commit.stdout.strip() or version('stac-ingest')}"
     )
 
