@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 LEVEL = 2
 """Of ISA-L (0 to 3): as small as 3 or smaller for most images, and faster."""
-MOST_WAITING = 64
-"""Blocks that wait for their turn to be written; the source is not read further until then."""
+MOST_WAITING = 32 * 1024**2
+"""Bytes of pixels that wait for being encoded and written; the source is not read further until then."""
 
 Pixels = NDArray[Any]
 Integers = NDArray[np.uint64]
@@ -78,7 +78,9 @@ class BlockWriter:
     encode: Callable[[Pixels], bytes]
     """From pixels (band, y, x) of a block, cut off at the edges of the image, to bytes; none for all nodata."""
     blocks: Blocks = field(init=False)
-    _waiting: deque[tuple[int, Future[bytes]]] = field(init=False, default_factory=deque)
+    _waiting: deque[tuple[int, int, Future[bytes]]] = field(init=False, default_factory=deque)
+    """Index of a block, bytes of its pixels, and what it will be."""
+    _waiting_bytes: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         size = self.grid.planes * self.grid.rows * self.grid.columns
@@ -95,8 +97,9 @@ class BlockWriter:
                 for plane in range(grid.planes):
                     bands = part if grid.interleaved else part[plane : plane + 1]
                     index = plane * grid.rows * grid.columns + first
-                    self._waiting.append((index, self.encoders.submit(self.encode, bands)))
-                self._append(MOST_WAITING)
+                    self._waiting.append((index, bands.nbytes, self.encoders.submit(self.encode, bands)))
+                    self._waiting_bytes += bands.nbytes
+                    self._append(MOST_WAITING)
 
     def finish(self) -> Blocks:
         """Wait until all is written, and return where."""
@@ -104,9 +107,10 @@ class BlockWriter:
         return self.blocks
 
     def _append(self, left: int) -> None:
-        while len(self._waiting) > left:
-            index, encoded = self._waiting.popleft()
+        while self._waiting and self._waiting_bytes > left:
+            index, size, encoded = self._waiting.popleft()
             content = encoded.result()
+            self._waiting_bytes -= size
             if content:
                 self.blocks.offsets[index] = self.file.tell()
                 self.blocks.sizes[index] = len(content)

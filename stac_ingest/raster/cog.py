@@ -367,7 +367,9 @@ def _copy(
 
     where = windows(header.width, header.height, _pixel_bytes(header), block)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as measurer:
-        for found in _ahead(read, where, reader):
+        # Of many bands, even the smallest window is large, and two at a time may be more than there is room for.
+        is_small = block**2 * _pixel_bytes(header) <= MAX_WINDOW_BYTES
+        for found in _ahead(read, where, reader) if is_small else map(read, where):
             any_band = found.any_band
             measured = measurer.submit(measure, found, any_band)
             for columns in _runs(found, any_band if blank_is_nodata else None):
