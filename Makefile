@@ -25,6 +25,10 @@ test: install  ## Run the whole test suite
 fuzz: install  ## Send thousands of requests that are generated from our OpenAPI; none may fail the service
 	@exec $(PYTHON) -m pytest -q tests/api/test_fuzz.py --long
 
+.PHONY: fuzz-cog
+fuzz-cog: install  ## Write thousands of generated COGs, and read them beside GDAL and tifffile
+	@exec $(PYTHON) -m pytest -q tests/raster/test_cog.py -k whatever --long
+
 .PHONY: lint
 lint: install  ## Check style, types, imports, the layout, and that public names are documented
 	.venv/bin/ruff check .

@@ -40,8 +40,8 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of `make fuzz`."""
-    parser.addoption("--long", action="store_true", help="send thousands of generated requests, not hundreds")
+    """Add the option of `make fuzz` and `make fuzz-cog`."""
+    parser.addoption("--long", action="store_true", help="generate thousands of requests or files, not dozens")
 
 
 @pytest.fixture(autouse=True)
