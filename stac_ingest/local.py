@@ -7,16 +7,17 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import rasterio
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from tqdm import tqdm
 
 from stac_ingest.errors import RequestError
 from stac_ingest.models.enums import OverviewResampler, UploadFileKind
 from stac_ingest.models.image import Georeference
 from stac_ingest.models.raster import CogProfile, Limits, SourceFile
+from stac_ingest.models.upload import MAX_OVERVIEWS
 from stac_ingest.models.values import Value
 from stac_ingest.raster import cog, footprint
 from stac_ingest.raster.source import Header, open_source, place_of, storable_nodata
@@ -27,6 +28,13 @@ Progress = Callable[[float, str], None]
 
 _BAR = "{percentage:3.0f}% |{bar}| {n:.1f} of {total} [{elapsed}, {postfix}]"
 _PROFILE_FIELDS = {"LEVEL": "level", "QUALITY": "quality", "MAX_Z_ERROR": "max_error"}
+_OPTIONS = {
+    "codec": "--cog-profile",
+    "block_size": "--blocksize",
+    "geotrans": "--geotransform",
+    "overviews": "--overview-level",
+    **{field: f"--co {name}" for name, field in _PROFILE_FIELDS.items()},
+}
 
 
 class Asked(Value):
@@ -37,7 +45,7 @@ class Asked(Value):
     """For files and arrays that do not say where they lie."""
     nodata: float | None = None
     """For files that do not say it."""
-    overviews: int | None = None
+    overviews: Annotated[int | None, Field(ge=0, le=MAX_OVERVIEWS)] = None
     """How many, each of half the size of the one before; unset: until at most 512 pixels are left."""
     resampler: OverviewResampler | None = None
     """Unset: nearest where the pixels are classes, average else."""
@@ -110,15 +118,12 @@ def convert_files(sources: Sequence[Path], target: Path, asked: Asked, *, quiet:
             f"Expected a file and where to write it, or several and a folder, found {len(sources)} and"
             f" {str(target)!r}, {'a folder' if into_folder else 'which is no folder, or in none'}.",
         )
+    paths = [target / f"{source.stem}.tif" if into_folder else target for source in sources]
+    for source, path in zip(sources, paths, strict=True):
+        _require_apart(source, path, paths)
     reports = []
     with tqdm(total=len(sources), unit="file", disable=quiet or None, bar_format=_BAR) as bar:
-        for index, source in enumerate(sources):
-            path = target / f"{source.stem}.tif" if into_folder else target
-            if not source.is_file() or (path.exists() and path.samefile(source)):
-                found = "itself as target" if source.is_file() else "nothing there"
-                raise RequestError(
-                    400, "INVALID_PARAMETER", f"Expected {str(source)!r} to be a file to convert, found {found}."
-                )
+        for index, (source, path) in enumerate(zip(sources, paths, strict=True)):
 
             def tell(share: float, doing: str, index: int = index, name: str = source.name) -> None:
                 bar.set_postfix_str(f"{name}: {doing}", refresh=False)
@@ -130,15 +135,32 @@ def convert_files(sources: Sequence[Path], target: Path, asked: Asked, *, quiet:
     return reports
 
 
+def _require_apart(source: Path, path: Path, paths: Sequence[Path]) -> None:
+    """Refuse, before anything is written, what is not there, or would be written over by itself or another."""
+    found = None
+    if not source.is_file():
+        found = "nothing there"
+    elif path.exists() and path.samefile(source):
+        found = "itself as target"
+    elif paths.count(path) > 1:
+        found = f"another that becomes {path.name!r} too"
+    if found:
+        raise RequestError(
+            400, "INVALID_PARAMETER", f"Expected {str(source)!r} to be a file to convert, found {found}."
+        )
+
+
 def asked_by(options: Mapping[str, Any], creation: Sequence[str]) -> Asked:
     """Return what options ask for, named as in `rio cogeo create`; raises RequestError 400 `INVALID_PARAMETER`."""
     given = dict(option.upper().partition("=")[::2] for option in creation)
     if not set(given) <= set(_PROFILE_FIELDS):
-        raise _refused("--co", f"{', '.join(_PROFILE_FIELDS)} with a value", ", ".join(creation))
+        raise _refused("--co", f"one of {', '.join(_PROFILE_FIELDS)} with a value", ", ".join(creation))
     name = options["overview_resampling"]
     if name is not None and name.upper() not in OverviewResampler.__members__:
         raise _refused("--overview-resampling", f"one of {', '.join(OverviewResampler).lower()}", name)
     numbers = options["geotransform"] and options["geotransform"].split(",")
+    if numbers and len(numbers) != 6:
+        raise _refused("--geotransform", "six numbers with commas between them", options["geotransform"])
     try:
         return Asked(
             profile=CogProfile(
@@ -153,9 +175,9 @@ def asked_by(options: Mapping[str, Any], creation: Sequence[str]) -> Asked:
         )
     except ValidationError as error:
         wrong = error.errors()[0]
-        names = {"codec": "--cog-profile", "block_size": "--blocksize", "geotrans": "--geotransform"}
+        expected = wrong["msg"].removeprefix("Value error, expected ").removeprefix("Input should be ")
         where = str(wrong["loc"][0])
-        raise _refused(names.get(where, where), wrong["msg"], wrong["input"]) from error
+        raise _refused(_OPTIONS.get(where, where), expected, wrong["input"]) from error
 
 
 def _refused(option: str, expected: str, found: object) -> RequestError:

@@ -1,8 +1,8 @@
-"""Encoding blocks with DEFLATE, two to three times as fast as GDAL does: with ISA-L, on all cores.
+"""Encoding blocks with DEFLATE on all cores: by ISA-L, which is faster than GDAL's libdeflate (docs/adr/0017).
 
-The streams are ordinary ones that every reader of TIFF knows, about as large as those of GDAL's default level 6. What
-comes before compression are the predictors of TIFF: 2 stores differences of neighbours (TIFF 6.0 section 14), 3 those
-of the bytes of floats, the most significant bytes first (TIFF Technical Note 3, Adobe 2005).
+The streams are ordinary ones that every reader of TIFF knows. What comes before compression are the predictors of TIFF:
+2 stores differences of neighbours (TIFF 6.0 section 14), 3 those of the bytes of floats, the most significant bytes
+first (TIFF Technical Note 3, Adobe 2005).
 """
 
 from __future__ import annotations
@@ -101,10 +101,9 @@ class BlockWriter:
                     self._waiting_bytes += bands.nbytes
                     self._append(MOST_WAITING)
 
-    def finish(self) -> Blocks:
-        """Wait until all is written, and return where."""
+    def finish(self) -> None:
+        """Wait until all is written."""
         self._append(0)
-        return self.blocks
 
     def _append(self, left: int) -> None:
         while self._waiting and self._waiting_bytes > left:

@@ -1,8 +1,8 @@
 """Writing Cloud-Optimized GeoTIFFs: the source is decoded once, and each block is encoded once.
 
-The source is read window by window and measured on the way. Its pixels go to GDAL's encoder, whose threads work
-meanwhile, and into an uncompressed scratch file, where GDAL makes the overviews, each from the one before; these are
-encoded in their turn. Then the blocks are put in order (raster/tiff.py).
+The source is read window by window and measured on the way. Its pixels are encoded on all cores meanwhile, and go into
+an uncompressed scratch file, where GDAL makes the overviews; these are encoded in their turn. Then the blocks are put
+in order (raster/tiff.py).
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ MAX_WINDOW_BYTES = 32 * 1024**2
 MAX_PIXEL_INTERLEAVED = 4
 """Files with more bands keep each band's blocks apart, so that reading one band does not decode all."""
 SMALLEST_OVERVIEW = 512
-DEFAULT_LEVEL = 1
-"""Of DEFLATE and ZSTD: with a predictor, higher ones take several times as long and save little, if anything."""
+ZSTD_LEVEL = 1
+"""With a predictor, higher ones take several times as long and save little."""
 LITTLE_SPACE = 16 * 1024**2
 """Where no more bytes than these are free, a file that could not be written is put down to the full disk."""
 
@@ -122,22 +122,24 @@ def write_cog(
         names: Of the bands.
         nodata: Value of what is not valid, as the bands' type can hold it.
         factors: Of the overviews, ascending.
-        resampler: How overviews are made, each from the one before; as GDAL does it.
+        resampler: How overviews are made, by GDAL: each from the one before where a block holds all bands, else from
+            the full resolution.
         profile: How blocks are encoded.
         progress: Told the share that is done, and what is being done.
 
     Raises:
-        UploadError: `INVALID_OVERVIEWS` when a factor leaves less than one pixel, or `STORAGE_FULL`.
+        UploadError: `INVALID_OVERVIEWS` when a factor leaves less than one pixel, `UNSUPPORTED_DATA_TYPE` when the
+            codec cannot hold the pixels, or `STORAGE_FULL`.
     """
     header = source.header
     require_overviews(factors, max(header.width, header.height))
+    _require_codec(profile.codec, header)
     with (
         encoding_threads() as encoders,
         TemporaryDirectory(prefix=f"{path.stem}-", dir=path.parent) as folder,
         _room_for(path),
-        warnings.catch_warnings(
-            action="ignore", category=NotGeoreferencedWarning
-        ),  # as levels and the scratch file are
+        # Overviews and the scratch file have no place on the Earth.
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
         # Masks and some overviews lie beside the pixels of the scratch file.
         rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False),
     ):
@@ -295,7 +297,8 @@ class _Pyramid:
             level = stack.enter_context(self.level(path, overview.height, overview.width))
             for window in windows(overview.width, overview.height, _pixel_bytes(self.header), self.block):
                 inside = overview.read_masks(1, window=window) > 0 if self.header.masked else None
-                level.write(overview.read(window=window), inside, window)
+                pixels = overview.read(window=window)  # of float16, GDAL makes float32 in a file beside
+                level.write(pixels.astype(self.header.dtype, copy=False), inside, window)
         return level.files
 
 
@@ -303,21 +306,42 @@ def _is_interleaved(header: Header) -> bool:
     return header.count <= MAX_PIXEL_INTERLEAVED
 
 
+def _require_codec(codec: Codec, header: Header) -> None:
+    """Refuse pixels that a codec cannot hold; GDAL's threads would write zeros instead, or another number of bands."""
+    match codec:
+        case Codec.LERC:
+            expected = "integers of at most 32 bits, float32 or float64"
+            fits = header.dtype not in ("int64", "uint64", "float16")
+        case Codec.JPEG:
+            expected = "1 or 3 bands of uint8"
+            fits = header.dtype == "uint8" and header.count in (1, 3)
+        case Codec.WEBP:
+            expected = "3 or 4 bands of uint8"
+            fits = header.dtype == "uint8" and header.count in (3, 4)
+        case _:
+            return
+    if not fits:
+        raise UploadError(
+            "UNSUPPORTED_DATA_TYPE",
+            f"Expected for {codec} {expected}, found {header.count} of {header.dtype} in {header.name!r}; choose"
+            " another codec, such as DEFLATE.",
+        )
+
+
 def creation_options(profile: CogProfile, header: Header) -> dict[str, Any]:
     """Return how GDAL is asked to encode blocks, as creation options of its GTiff driver."""
     options: dict[str, Any] = {"COMPRESS": profile.codec}
-    level = profile.level
     match profile.codec:
-        case Codec.DEFLATE:
-            options["ZLEVEL"] = DEFAULT_LEVEL if level is None else level
+        case Codec.DEFLATE if profile.level is not None:
+            options["ZLEVEL"] = profile.level
         case Codec.ZSTD:
-            options["ZSTD_LEVEL"] = DEFAULT_LEVEL if level is None else level
+            options["ZSTD_LEVEL"] = ZSTD_LEVEL if profile.level is None else profile.level
         case Codec.LERC:
             options |= {"COMPRESS": "LERC_ZSTD", "MAX_Z_ERROR": profile.max_error}
         case Codec.JPEG:
             options |= {"JPEG_QUALITY": profile.quality, "PHOTOMETRIC": "YCBCR" if header.count == 3 else "MINISBLACK"}
         case Codec.WEBP:
-            options |= {"WEBP_LEVEL": profile.quality}
+            options |= {"WEBP_LEVEL": profile.quality, "WEBP_LOSSLESS": profile.quality == 100}
     if profile.codec in (Codec.DEFLATE, Codec.ZSTD, Codec.LZW):
         options["PREDICTOR"] = predictor_of(np.dtype(header.dtype))
     return options
@@ -344,7 +368,7 @@ class _Read:
 def _copy(
     source: Source, targets: Sequence[_Target], nodata: float | None, block: int, progress: Callable[[float], None]
 ) -> tuple[tuple[BandTally, ...], CoarseMask]:
-    """Write a source into files of its size, and measure it; GDAL's threads encode meanwhile."""
+    """Write a source into files of its size, and measure it meanwhile."""
     header = source.header
     tallies = tuple(BandTally() for _ in range(header.count))
     mask = CoarseMask(header.width, header.height)
@@ -435,8 +459,11 @@ def _describe(full: Any, header: Header, names: Sequence[str | None]) -> None:
 
 
 def _build_overviews(scratch: Path, factors: tuple[int, ...], resampler: OverviewResampler) -> None:
-    with rasterio.open(scratch, "r+") as file, rasterio.Env(TIFF_USE_OVR=not _gdal_tells_apart(factors, file.shape)):
-        file.build_overviews(list(factors), _RESAMPLING[resampler])
+    with rasterio.open(scratch, "r+") as file:
+        # Beside nodata of 64 bits, GDAL 3.12 reads the directories of the file again and again, without end.
+        is_endless = file.dtypes[0] in ("int64", "uint64") and file.nodata is not None
+        with rasterio.Env(TIFF_USE_OVR=is_endless or not _gdal_tells_apart(factors, file.shape)):
+            file.build_overviews(list(factors), _RESAMPLING[resampler])
 
 
 @contextmanager

@@ -115,6 +115,26 @@ def test_every_codec(tmp_path: Path, codec: Codec, changes: int, dtype: str, cou
     np.testing.assert_allclose(found.astype(float), pixels.astype(float), atol=changes)
 
 
+@pytest.mark.parametrize(
+    ("codec", "dtype", "count"),
+    [
+        *((Codec.LERC, dtype, 1) for dtype in ("int64", "uint64", "float16")),
+        (Codec.JPEG, "uint16", 3),
+        (Codec.JPEG, "uint8", 4),
+        (Codec.WEBP, "uint8", 1),
+        (Codec.WEBP, "int16", 3),
+    ],
+)
+def test_a_codec_that_cannot_hold_the_pixels_is_refused(tmp_path: Path, codec: Codec, dtype: str, count: int) -> None:
+    source = save(tmp_path / "a.tif", smooth(dtype, count, 30, 40))
+
+    with pytest.raises(UploadError, match=f"for {codec} .* found {count} of {dtype}") as caught:
+        convert(source, Asked(profile=CogProfile(codec=codec)))
+
+    assert caught.value.code == "UNSUPPORTED_DATA_TYPE"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
 def test_an_error_that_lerc_may_make_is_kept(tmp_path: Path) -> None:
     pixels = smooth("float32", 1, 600, 600)
 
@@ -236,8 +256,10 @@ def test_what_cannot_be_converted_leaves_nothing(tmp_path: Path) -> None:
         ({"cog_profile": "snappy"}, [], "DEFLATE"),
         ({"blocksize": 500}, [], "512"),
         ({"overview_resampling": "magic"}, [], "average"),
-        ({"geotransform": "1,2"}, [], "geotransform"),
+        ({"geotransform": "1,2"}, [], "--geotransform six numbers"),
+        ({"overview_level": -1}, [], "--overview-level"),
         ({}, ["LEVEL=99"], "22"),
+        ({}, ["LEVEL=13"], "--co LEVEL at most 12 for DEFLATE, found '13'"),
         ({}, ["SPEED=9"], "LEVEL, QUALITY, MAX_Z_ERROR"),
     ],
 )
@@ -249,6 +271,9 @@ def test_a_wrong_option_is_told(changed: dict[str, Any], creation: list[str], to
 
 def test_where_to_write_has_to_be_clear(tmp_path: Path) -> None:
     source = save(tmp_path / "a.tif", smooth("uint8", 1, 20, 20))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "out").mkdir()
+    alike = save(tmp_path / "other" / "a.tif", smooth("uint8", 1, 20, 20))
 
     for sources, target, told in (
         ([], tmp_path, "found 0"),
@@ -256,6 +281,9 @@ def test_where_to_write_has_to_be_clear(tmp_path: Path) -> None:
         ([tmp_path / "none.tif"], tmp_path / "b.tif", "nothing there"),
         ([source], source, "itself as target"),
         ([source], tmp_path / "no" / "b.tif", "no folder"),
+        ([source, alike], tmp_path / "out", "becomes 'a.tif' too"),
+        ([source, tmp_path / "none.tif"], tmp_path / "out", "nothing there"),
     ):
         with pytest.raises(RequestError, match=told):
             convert_files(sources, target, Asked(), quiet=True)
+    assert not list((tmp_path / "out").iterdir())
