@@ -26,7 +26,9 @@ from rasterio.windows import Window
 
 Pixels = NDArray[Any]
 
-CODECS: dict[str, Callable[[Pixels], bytes]] = {
+Encode = Callable[[Pixels], bytes | bytearray | memoryview]
+
+CODECS: dict[str, Encode] = {
     "ISA-L 2": lambda pixels: imagecodecs.isal_encode(pixels, 2),
     "libdeflate 1": lambda pixels: imagecodecs.deflate_encode(pixels, 1),
     "libdeflate 6": lambda pixels: imagecodecs.deflate_encode(pixels, 6),
@@ -85,7 +87,7 @@ def padded(pixels: Pixels, side: int) -> Pixels:
     return np.pad(pixels, ((0, 0), (0, side - height), (0, side - width)), mode="edge")
 
 
-def encoded_size(pixels: Pixels, *, encode: Callable[[Pixels], bytes]) -> int:
+def encoded_size(pixels: Pixels, *, encode: Encode) -> int:
     """Encode a block with the predictor of TIFF that suits it, and return how many bytes came out."""
     predict = imagecodecs.floatpred_encode if pixels.dtype.kind == "f" else imagecodecs.delta_encode
     return len(encode(predict(pixels, axis=1)))
