@@ -491,7 +491,7 @@ def _gdal_tells_apart(factors: tuple[int, ...], shape: tuple[int, int]) -> bool:
     There it knows an overview by the rounded ratio of the sides. Where that is not the factor asked for, it leaves the
     overview out, or empty; in a file beside (`.ovr`) it goes by the order.
     """
-    return all(side / -(-side // factor) >= factor - 0.5 for factor in factors for side in shape)
+    return all(side / -(-side // factor) > factor - 0.5 for factor in factors for side in shape)
 
 
 def describe_cog(cog: Cog, asset: str) -> Raster:

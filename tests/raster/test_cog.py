@@ -240,7 +240,7 @@ def write(path: Path, pixels: Array, case: Case, **options: Any) -> None:
 
 def _mixed_up(case: Case) -> bool:
     """Return whether GDAL cannot tell overviews inside of the file apart."""
-    return any(round(side / -(-side // factor)) != factor for side in case.size for factor in case.factors)
+    return any(side / -(-side // factor) <= factor - 0.5 for side in case.size for factor in case.factors)
 
 
 def _loops_forever(case: Case) -> bool:
@@ -249,6 +249,11 @@ def _loops_forever(case: Case) -> bool:
     With the nodata value of a type of 64 bits, it reads the directories again and again once there are two of them.
     """
     return case.dtype in ("int64", "uint64") and case.nodata is not None and len(case.factors) > 1
+
+
+def _crashes_gdal(case: Case) -> bool:
+    """Return whether GDAL 3.12 may crash, and the process with it: overviews beside a file of few pixels with alpha."""
+    return case.valid == "band" and _mixed_up(case) and len(case.factors) > 1
 
 
 def expected_of(case: Case) -> Level:
@@ -385,9 +390,10 @@ def assert_no_new_values(made: Made) -> None:
     """Assert that each band of an overview has only values that the band has."""
     full, *overviews = by_gdal(made.path).levels
     for overview in overviews:
+        # What is masked is 0, and what is transparent.
+        shown = overview.pixels[-1] > 0 if made.case.valid == "band" else overview.mask
         for band, whole in zip(overview.pixels, full.pixels, strict=True):
-            # What is masked is 0.
-            seen = band if overview.mask is None else band[overview.mask]
+            seen = band if shown is None else band[shown]
             assert np.isin(seen[seen == seen], whole).all()
 
 
@@ -787,7 +793,7 @@ def cases(draw: st.DrawFn) -> Case:
     most = min(12, max(size))
     factors = st.lists(st.integers(2, most), unique=True, max_size=3) if most > 1 else st.just([])
     codecs = [Codec.DEFLATE, Codec.DEFLATE, Codec.ZSTD, Codec.LZW, Codec.NONE]
-    return Case(
+    case = Case(
         dtype=dtype,
         count=draw(st.sampled_from([1, 2, 3, 4, 5, 7])),
         size=size,
@@ -800,6 +806,7 @@ def cases(draw: st.DrawFn) -> Case:
         profile=_profile(draw(st.sampled_from(codecs))),
         seed=draw(st.integers(0, 5)),
     )
+    return replace(case, factors=case.factors[:1]) if _crashes_gdal(case) else case
 
 
 def test_whatever_goes_in_comes_out(request: pytest.FixtureRequest) -> None:
