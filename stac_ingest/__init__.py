@@ -7,127 +7,25 @@
 The service is named by `STAC_INGEST_URL` (http://127.0.0.1:8000 if unset).
 """
 
-from stac_ingest.client.band import Band, ClassBand, GenericBand, MaskBand, MicrowaveBand, SpectralBand
-from stac_ingest.client.collection import BandCollection, Collection, ProductCollection
-from stac_ingest.client.connection import Client
-from stac_ingest.client.deletion import DeletionTaskStatus
-from stac_ingest.client.image import Image
-from stac_ingest.client.image_collection import ImageCollection
-from stac_ingest.client.product import Product
-from stac_ingest.client.reading.download import DownloadFileFormat
-from stac_ingest.client.reading.geocontext import GeoContext
-from stac_ingest.client.reading.scaling import ScalingMode
-from stac_ingest.client.searching.searches import BandSearch, ImageSearch, ImageUploadSearch, ProductSearch, Search
-from stac_ingest.client.searching.summary import ImageSummaryResult
-from stac_ingest.client.uploading.uploads import ImageUpload, ImageUploadCollection, upload_images
-from stac_ingest.errors import (
-    AttributeValidationError,
-    BadRequestError,
-    ClientError,
-    ConflictError,
-    DeletedObjectError,
-    ForbiddenError,
-    GatewayTimeoutError,
-    GoneError,
-    MethodNotAllowedError,
-    NotFoundError,
-    RateLimitError,
-    ServerError,
-    StacIngestError,
-    UnauthorizedError,
-    UnsavedObjectError,
-    UploadFailedError,
-    ValidationError,
-)
-from stac_ingest.filters import Expression, Property, properties
-from stac_ingest.models.bands import ProcessingStep
-from stac_ingest.models.enums import (
-    AggregateDateField,
-    BandType,
-    Colormap,
-    DataType,
-    DocumentState,
-    ImageUploadEventSeverity,
-    ImageUploadEventType,
-    ImageUploadStatus,
-    ImageUploadType,
-    Interval,
-    OverviewResampler,
-    ResampleAlgorithm,
-    ResolutionUnit,
-    StorageState,
-    TaskState,
-)
-from stac_ingest.models.image import File
-from stac_ingest.models.upload import ImageUploadEvent, ImageUploadOptions, UploadProblem
-from stac_ingest.models.values import Resolution
+from __future__ import annotations
 
-__all__ = [
-    "AggregateDateField",
-    "AttributeValidationError",
-    "BadRequestError",
-    "Band",
-    "BandCollection",
-    "BandSearch",
-    "BandType",
-    "ClassBand",
-    "Client",
-    "ClientError",
-    "Collection",
-    "Colormap",
-    "ConflictError",
-    "DataType",
-    "DeletedObjectError",
-    "DeletionTaskStatus",
-    "DocumentState",
-    "DownloadFileFormat",
-    "Expression",
-    "File",
-    "ForbiddenError",
-    "GatewayTimeoutError",
-    "GenericBand",
-    "GeoContext",
-    "GoneError",
-    "Image",
-    "ImageCollection",
-    "ImageSearch",
-    "ImageSummaryResult",
-    "ImageUpload",
-    "ImageUploadCollection",
-    "ImageUploadEvent",
-    "ImageUploadEventSeverity",
-    "ImageUploadEventType",
-    "ImageUploadOptions",
-    "ImageUploadSearch",
-    "ImageUploadStatus",
-    "ImageUploadType",
-    "Interval",
-    "MaskBand",
-    "MethodNotAllowedError",
-    "MicrowaveBand",
-    "NotFoundError",
-    "OverviewResampler",
-    "ProcessingStep",
-    "Product",
-    "ProductCollection",
-    "ProductSearch",
-    "Property",
-    "RateLimitError",
-    "ResampleAlgorithm",
-    "Resolution",
-    "ResolutionUnit",
-    "ScalingMode",
-    "Search",
-    "ServerError",
-    "SpectralBand",
-    "StacIngestError",
-    "StorageState",
-    "TaskState",
-    "UnauthorizedError",
-    "UnsavedObjectError",
-    "UploadFailedError",
-    "UploadProblem",
-    "ValidationError",
-    "properties",
-    "upload_images",
-]
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stac_ingest.client import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """Return what the SDK has by this name; it is imported when it is first asked for, as the service needs none."""
+    is_module = find_spec(f"{__name__}.{name}") is not None
+    if name == "__all__" or not (name.startswith("_") or is_module):
+        sdk = import_module("stac_ingest.client")
+        if hasattr(sdk, name):
+            return getattr(sdk, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *import_module("stac_ingest.client").__all__]

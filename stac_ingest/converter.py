@@ -199,7 +199,6 @@ def _leave_the_network() -> str:
 def _convert(job: ConversionJob, sandbox: str, progress: Progress) -> Conversion:
     # GDAL reads its options when it is first imported, and what follows is needed in the child alone.
     import rasterio
-    import rio_cogeo
 
     from stac_ingest.raster import footprint, preview
 
@@ -240,7 +239,6 @@ def _convert(job: ConversionJob, sandbox: str, progress: Progress) -> Conversion
         software={
             "GDAL": rasterio.__gdal_version__,
             "rasterio": rasterio.__version__,
-            "rio-cogeo": rio_cogeo.__version__,
         },
         sandbox=sandbox,
         processor_seconds=used.ru_utime + used.ru_stime,
