@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -41,6 +41,7 @@ from stac_ingest.raster.blocks import (
     pixel_encoder,
     predictor_of,
 )
+from stac_ingest.raster.halves import Halves, Target, halved_here, runs
 from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
 from stac_ingest.raster.source import Header, Mask, Pixels, Place, Source
 from stac_ingest.raster.tiff import LevelFiles
@@ -142,23 +143,37 @@ def write_cog(
         # Masks and some overviews lie beside the pixels of the scratch file.
         rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False),
     ):
-        pyramid = _Pyramid(header, nodata, profile, encoders)
-        scratch = Path(folder) / "scratch.tif"
+        pyramid = _Pyramid(Path(folder), header, nodata, profile, encoders)
+        halved = halved_here(
+            header, factors, resampler, nodata=nodata, block=pyramid.block, interleaved=pyramid.is_interleaved
+        )
+        others = factors[len(halved) :]
+        reading = 0.6 if others else 0.9
         with ExitStack() as stack:
-            full = stack.enter_context(pyramid.level(Path(folder) / "1.tif", header.height, header.width, place, names))
-            beside = [stack.enter_context(pyramid.scratch(scratch))] if factors else []
+            levels = [stack.enter_context(pyramid.level(1, place, names))]
+            levels += [stack.enter_context(pyramid.level(factor)) for factor in halved]
+            targets: list[Target] = [levels[-1]]
+            if others:
+                targets.append(stack.enter_context(pyramid.scratch(halved[-1] if halved else 1)))
+            halves: list[Halves] = []
+            for level, factor in reversed(list(zip(levels, halved, strict=False))):
+                halves.append(Halves(targets, header, nodata, resampler, *pyramid.shape(factor), pyramid.block))
+                targets = [level, halves[-1]]
             tallies, mask = _copy(
-                source, [full, *beside], nodata, pyramid.block, lambda share: progress(0.6 * share, "read")
+                source, targets, nodata, pyramid.block, lambda share: progress(reading * share, "read")
             )
-        levels = [full.files]
-        if factors:
+            for one in reversed(halves):
+                one.finish()
+        files = [level.files for level in levels]
+        if others:
             progress(0.6, "overviews")
-            _build_overviews(scratch, factors, resampler)
+            base = halved[-1] if halved else 1
+            _build_overviews(pyramid.scratch_path, [factor // base for factor in others], resampler)
         with ExitStack() as stack:
-            for index, factor in enumerate(factors):
-                levels.append(pyramid.copy_overview(scratch, index, Path(folder) / f"{factor}.tif", stack))
-                progress(0.7 + 0.2 * (index + 1) / len(factors), "overviews")
-        written = tiff.write_in_order(levels, path, lambda share: progress(0.9 + 0.1 * share, "write"))
+            for index, factor in enumerate(others):
+                files.append(pyramid.copy_overview(index, factor, stack))
+                progress(0.7 + 0.2 * (index + 1) / len(others), "overviews")
+        written = tiff.write_in_order(files, path, lambda share: progress(0.9 + 0.1 * share, "write"))
     return Cog(
         path=path,
         place=place,
@@ -169,14 +184,6 @@ def write_cog(
         resampler=resampler,
         file=written,
     )
-
-
-class _Target(Protocol):
-    """What pixels are written into, window by window."""
-
-    def write(self, pixels: Pixels, inside: Mask | None, window: Window) -> None:
-        """Take pixels (band, y, x), and where they are valid if the source is masked."""
-        ...
 
 
 class _ByGdal:
@@ -209,8 +216,9 @@ class _ByIsal:
 
 @dataclass(frozen=True)
 class _Pyramid:
-    """Files for the pixels of each level, and for all of them uncompressed."""
+    """Files for the pixels of each level, and for those of one of them uncompressed."""
 
+    folder: Path
     header: Header
     nodata: float | None
     profile: CogProfile
@@ -221,11 +229,26 @@ class _Pyramid:
         """Side of what is read and written at a time: of whole blocks, whatever their size."""
         return max(BLOCK, self.profile.block_size)
 
+    @property
+    def is_interleaved(self) -> bool:
+        """Whether a block holds all bands."""
+        return self.header.count <= MAX_PIXEL_INTERLEAVED
+
+    @property
+    def scratch_path(self) -> Path:
+        """Where the pixels are that GDAL makes overviews of."""
+        return self.folder / "scratch.tif"
+
+    def shape(self, factor: int) -> tuple[int, int]:
+        """Return the rows and columns of a level."""
+        return -(-self.header.height // factor), -(-self.header.width // factor)
+
     @contextmanager
     def level(
-        self, path: Path, height: int, width: int, place: Place | None = None, names: Sequence[str | None] = ()
+        self, factor: int, place: Place | None = None, names: Sequence[str | None] = ()
     ) -> Iterator[_ByGdal | _ByIsal]:
         """Open what encodes the blocks of one level."""
+        path = self.folder / f"{factor}.tif"
         options = {
             "blockxsize": self.profile.block_size,
             "blockysize": self.profile.block_size,
@@ -234,19 +257,20 @@ class _Pyramid:
             **creation_options(self.profile, self.header),
             **({"crs": place.crs, "transform": place.transform} if place else {}),
         }
-        with self._created(path, height, width, options, internal_mask=True) as file:
+        with self._created(path, factor, options, internal_mask=True) as file:
             if place:
                 _describe(file, self.header, names)
             if not self.profile.is_default_deflate:
                 yield _ByGdal(file)
         if self.profile.is_default_deflate:
-            with self._by_isal(path, height, width) as level:
+            with self._by_isal(path, factor) as level:
                 yield level
 
     @contextmanager
-    def _by_isal(self, path: Path, height: int, width: int) -> Iterator[_ByIsal]:
+    def _by_isal(self, path: Path, factor: int) -> Iterator[_ByIsal]:
         header, block = self.header, self.profile.block_size
-        grid = Grid(height=height, width=width, count=header.count, block=block, interleaved=_is_interleaved(header))
+        height, width = self.shape(factor)
+        grid = Grid(height=height, width=width, count=header.count, block=block, interleaved=self.is_interleaved)
         encode = pixel_encoder(np.dtype(header.dtype), block, self.nodata)
         with path.with_suffix(".blocks").open("wb") as image, path.with_suffix(".mask").open("wb") as mask:
             pixels = BlockWriter(grid, image, self.encoders, encode)
@@ -256,17 +280,16 @@ class _Pyramid:
             valid.finish()
 
     @contextmanager
-    def scratch(self, path: Path) -> Iterator[_ByGdal]:
+    def scratch(self, factor: int) -> Iterator[_ByGdal]:
         """Open a file for the pixels as they are; a mask lies beside it, as overviews there would lose one inside."""
         options = {"blockxsize": BLOCK, "blockysize": BLOCK, "BIGTIFF": "IF_SAFER"}
-        with self._created(path, self.header.height, self.header.width, options, internal_mask=False) as file:
+        with self._created(self.scratch_path, factor, options, internal_mask=False) as file:
             yield _ByGdal(file)
 
     @contextmanager
-    def _created(
-        self, path: Path, height: int, width: int, options: dict[str, Any], *, internal_mask: bool
-    ) -> Iterator[Any]:
+    def _created(self, path: Path, factor: int, options: dict[str, Any], *, internal_mask: bool) -> Iterator[Any]:
         header = self.header
+        height, width = self.shape(factor)
         with rasterio.open(
             path,
             "w",
@@ -277,7 +300,7 @@ class _Pyramid:
             dtype=header.dtype,
             nodata=self.nodata,
             tiled=True,
-            interleave="pixel" if _is_interleaved(header) else "band",
+            interleave="pixel" if self.is_interleaved else "band",
             SPARSE_OK=True,
             **options,
         ) as file:
@@ -290,19 +313,15 @@ class _Pyramid:
                     file.write_mask(np.zeros((1, 1), bool), window=Window(0, 0, 1, 1))
             yield file
 
-    def copy_overview(self, scratch: Path, index: int, path: Path, stack: ExitStack) -> LevelFiles:
+    def copy_overview(self, index: int, factor: int, stack: ExitStack) -> LevelFiles:
         """Encode the blocks of an overview of the scratch file; they are complete when the stack is left."""
-        with rasterio.open(scratch, overview_level=index) as overview:
-            level = stack.enter_context(self.level(path, overview.height, overview.width))
+        with rasterio.open(self.scratch_path, overview_level=index) as overview:
+            level = stack.enter_context(self.level(factor))
             for window in windows(overview.width, overview.height, _pixel_bytes(self.header), self.block):
                 inside = overview.read_masks(1, window=window) > 0 if self.header.masked else None
                 pixels = overview.read(window=window)  # of float16, GDAL makes float32 in a file beside
                 level.write(pixels.astype(self.header.dtype, copy=False), inside, window)
         return level.files
-
-
-def _is_interleaved(header: Header) -> bool:
-    return header.count <= MAX_PIXEL_INTERLEAVED
 
 
 def _require_codec(codec: Codec, header: Header) -> None:
@@ -365,7 +384,7 @@ class _Read:
 
 
 def _copy(
-    source: Source, targets: Sequence[_Target], nodata: float | None, block: int, progress: Callable[[float], None]
+    source: Source, targets: Sequence[Target], nodata: float | None, block: int, progress: Callable[[float], None]
 ) -> tuple[tuple[BandTally, ...], CoarseMask]:
     """Write a source into files of its size, and measure it meanwhile."""
     header = source.header
@@ -389,13 +408,15 @@ def _copy(
             mask.add(any_band, *corner)
 
     where = windows(header.width, header.height, _pixel_bytes(header), block)
+    if blank_is_nodata:
+        where = _stored(source, where, block)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as measurer:
         # Of many bands, even the smallest window is large, and two at a time may be more than there is room for.
         is_small = block**2 * _pixel_bytes(header) <= MAX_WINDOW_BYTES
         for found in _ahead(read, where, reader) if is_small else map(read, where):
             any_band = found.any_band
             measured = measurer.submit(measure, found, any_band)
-            for columns in _runs(found, any_band if blank_is_nodata else None):
+            for columns in _filled(any_band if blank_is_nodata else None, found.window.width, block):
                 part = Window(
                     found.window.col_off + columns.start,
                     found.window.row_off,
@@ -410,22 +431,29 @@ def _copy(
     return tallies, mask
 
 
-def _runs(found: _Read, any_band: Mask | None) -> Iterator[slice]:
+def _filled(any_band: Mask | None, width: int, block: int) -> Iterator[slice]:
     """Yield the columns of whole blocks in which any pixel is valid."""
-    width = found.window.width
     if any_band is None:
-        yield slice(0, width)
-        return
-    starts = np.arange(0, width, BLOCK)
-    filled = np.logical_or.reduceat(any_band.any(axis=0), starts)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], filled, [False]])))
-    for first, last in edges.reshape(-1, 2):
-        yield slice(int(first) * BLOCK, min(int(last) * BLOCK, width))
+        return iter((slice(0, width),))
+    return runs(np.logical_or.reduceat(any_band.any(axis=0), np.arange(0, width, block)), block, width)
+
+
+def _stored(source: Source, where: Iterator[Window], block: int) -> Iterator[Window]:
+    """Yield the parts of windows, by whole blocks, of which the source has anything."""
+    for window in where:
+        columns = range(window.col_off, window.col_off + window.width, block)
+        parts = [Window(column, window.row_off, min(block, columns.stop - column), window.height) for column in columns]
+        stored = np.array([source.stored(part) for part in parts])
+        for run in runs(stored, block, window.width):
+            yield Window(window.col_off + run.start, window.row_off, run.stop - run.start, window.height)
 
 
 def _ahead(read: Callable[[Window], _Read], where: Iterator[Window], reader: Executor) -> Iterator[_Read]:
     """Yield what is read of windows; the next one is read meanwhile."""
-    coming = reader.submit(read, next(where))
+    first = next(where, None)
+    if first is None:
+        return
+    coming = reader.submit(read, first)
     for following in where:
         found = coming.result()
         coming = reader.submit(read, following)
@@ -457,7 +485,7 @@ def _describe(full: Any, header: Header, names: Sequence[str | None]) -> None:
         full.rpcs = header.rpcs
 
 
-def _build_overviews(scratch: Path, factors: tuple[int, ...], resampler: OverviewResampler) -> None:
+def _build_overviews(scratch: Path, factors: Sequence[int], resampler: OverviewResampler) -> None:
     with rasterio.open(scratch, "r+") as file:
         # Beside nodata of 64 bits, GDAL 3.12 reads the directories of the file again and again, without end.
         is_endless = file.dtypes[0] in ("int64", "uint64") and file.nodata is not None
@@ -484,7 +512,7 @@ def _room_for(path: Path) -> Iterator[None]:
         raise
 
 
-def _gdal_tells_apart(factors: tuple[int, ...], shape: tuple[int, int]) -> bool:
+def _gdal_tells_apart(factors: Sequence[int], shape: tuple[int, int]) -> bool:
     """Return whether GDAL may put overviews of these factors into the file itself.
 
     There it knows an overview by the rounded ratio of the sides. Where that is not the factor asked for, it leaves the

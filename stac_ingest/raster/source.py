@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, Protocol
@@ -81,6 +82,10 @@ class Source(Protocol):
 
     def read(self, window: Window) -> tuple[Pixels, Mask | None]:
         """Return the pixels (band, y, x) of a window, and where they are valid (y, x) if the source is masked."""
+        ...
+
+    def stored(self, window: Window) -> bool:
+        """Return whether anything is stored of a window; else all of it is nodata, and need not be read."""
         ...
 
 
@@ -200,6 +205,21 @@ class FileSource:
         )
         return pixels, mask > 0
 
+    def stored(self, window: Window) -> bool:
+        """Look for blocks of the window in the file; a sparse GeoTIFF has none where all is nodata."""
+        if self._dataset.driver != "GTiff" or self._header.nodata is None or self._header.masked:
+            return True
+        height, width = self._dataset.block_shapes[0]
+        rows, columns = (
+            range(places.start // side, -(-places.stop // side))
+            for places, side in zip(window.toslices(), (height, width), strict=True)
+        )
+        bands = range(1, 2 if self._dataset.profile.get("interleave") == "pixel" else self._header.count + 1)
+        return any(
+            self._dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=band)
+            for band, row, column in product(bands, rows, columns)
+        )
+
 
 class ArraySource:
     """A NumPy array of 2 or 3 dimensions, mapped from its `.npy` file; what is masked or NaN has no value."""
@@ -244,6 +264,10 @@ class ArraySource:
             as_it_is = np.isnan(pixels) if math.isnan(self._fill) else np.False_
             pixels[self._invalid(where) & ~as_it_is] = self._fill
         return pixels, ~self._invalid(where)[0] if self._header.masked else None
+
+    def stored(self, window: Window) -> bool:
+        """Return True: an array has all of its values."""
+        return True
 
     def _invalid(self, where: tuple[slice, ...]) -> Mask:
         pixels = self._pixels[where]

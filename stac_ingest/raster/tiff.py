@@ -92,10 +92,10 @@ class _Image:
         others = (field for field in self.fields if field.tag != _NEW_SUBFILE_TYPE)
         return replace(self, fields=(_Field(_NEW_SUBFILE_TYPE, _LONG, 1, struct.pack("<I", kind)), *others))
 
-    def framed(self, block: int) -> bytes:
+    def framed(self, block: int) -> Iterator[bytes]:
         start, size = int(self.offsets[block]), int(self.sizes[block])
         content = os.pread(self.file, size, start)
-        return b"%b%b%b" % (struct.pack("<I", size), content, content[-4:])
+        return iter((struct.pack("<I", size), content, content[-4:]))
 
 
 @dataclass(frozen=True)
@@ -186,16 +186,17 @@ def _write(levels: Sequence[_Level], path: Path, progress: Progress) -> Written:
     for image, block in _blocks(levels):
         image.placed[block] = end + _FRAME // 2
         end += int(image.sizes[block]) + _FRAME
-    pieces = chain([_header(images, ghost, big=big)], (image.framed(block) for image, block in _blocks(levels)))
+    framed = (image.framed(block) for image, block in _blocks(levels))
+    pieces = chain([_header(images, ghost, big=big)], chain.from_iterable(framed))
     digest = hashlib.sha256()
     done = 0
     with path.open("wb") as file, ThreadPoolExecutor(1) as hasher:
-        hashing = hasher.submit(digest.update, b"")
-        for piece in _gathered(pieces):
+        hashing = hasher.submit(_update, digest, [])
+        for some in _gathered(pieces):
             hashing.result()
-            hashing = hasher.submit(digest.update, piece)
-            file.write(piece)
-            done += len(piece)
+            hashing = hasher.submit(_update, digest, some)
+            file.writelines(some)
+            done += sum(map(len, some))
             progress(done / end)
         hashing.result()
     return Written(size=end, sha256=digest.hexdigest(), header_size=header_size + _FRAME // 2)
@@ -205,18 +206,23 @@ def _blocks(levels: Sequence[_Level]) -> Iterator[tuple[_Image, int]]:
     return chain.from_iterable(level.blocks() for level in reversed(levels))
 
 
-def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield pieces together, of about BUFFER bytes."""
+def _update(digest: hashlib._Hash, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        digest.update(piece)
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield lists of pieces that are about BUFFER bytes together."""
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
         waiting.append(piece)
         size += len(piece)
         if size >= BUFFER:
-            yield b"".join(waiting)
+            yield waiting
             waiting, size = [], 0
     if waiting:
-        yield b"".join(waiting)
+        yield waiting
 
 
 def _ghost(full: _Level) -> bytes:

@@ -645,6 +645,90 @@ def test_async_geotiff_reads_what_gdal_reads(made: Made) -> None:
     assert_async_geotiff(made)
 
 
+# --- Large enough for overviews of half the size to be made on the way, in more than one window
+
+
+@pytest.mark.parametrize("resampler", [AVERAGE, NEAREST])
+@pytest.mark.parametrize("count", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [
+        *(("uint8", nodata) for nodata in (None, 0, 7, 255)),
+        *(("uint16", nodata) for nodata in (None, 0, 7, 65535)),
+        *(("float32", nodata) for nodata in (None, -9999.0, 7.0, math.nan)),
+        ("int16", -1.0),
+    ],
+)
+def test_halves_are_those_of_gdal(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    dtype: str,
+    nodata: float | None,
+    count: int,
+    resampler: OverviewResampler,
+) -> None:
+    monkeypatch.setattr("stac_ingest.raster.cog.MAX_WINDOW_BYTES", 1)
+    few = np.random.default_rng(5).integers(0, 15, (count, 552, 1040)).astype(dtype)
+    few[:, 512:, :512] = few[:, ::9, ::11] = nodata or 0
+    if nodata is not None and np.isnan(nodata):
+        few[0, 5:90, 100:190] = 3  # one band alone has a value
+    case = Case(
+        dtype=dtype, count=count, valid="all" if nodata is None else "nodata", nodata=nodata, size=few.shape[1:],
+        factors=(2, 4, 8, 16), resampler=resampler,
+    )  # fmt: skip
+    monkeypatch.setattr("tests.raster.test_cog.pixels_of", lambda case: few)
+    made = made_of(case, tmp_path)
+    assert_valid(made)
+    assert_sparse(made)
+    assert_equal(made)
+    assert_overviews(made)
+
+
+@pytest.mark.parametrize("block", [128, 512, 2048])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_what_a_file_does_not_store_is_nodata(tmp_path: Path, block: int, *, sparse: bool) -> None:
+    few = np.full((1, 4500, 3000), 9, "uint16")
+    few[:, 256:300, 1300:1310] = few[:, 4400:, 2900:] = few[:, 3000:3010, :5] = 500
+    case = Case(
+        dtype="uint16",
+        valid="nodata",
+        nodata=9,
+        size=(4500, 3000),
+        factors=(2, 4),
+        profile=CogProfile(block_size=block),
+    )
+    tiles = {"tiled": True, "blockxsize": 256, "blockysize": 128}
+    profile = {"driver": "GTiff", "count": 1, "height": 4500, "width": 3000, "dtype": "uint16", "nodata": 9}
+    with rasterio.open(
+        tmp_path / "s.tif", "w", **profile, **tiles, sparse_ok=sparse, compress="lzw", crs=UTM, transform=CORNER
+    ) as file:
+        file.write(few)
+    path = cog_of(tmp_path / "s.tif", tmp_path, factors=case.factors, resampler=AVERAGE, profile=case.profile)
+    found = by_gdal(path)
+    assert_same_bits(found.levels[0].pixels, few)
+    with rasterio.open(tmp_path / "s.tif", "r+") as file:
+        file.build_overviews([2, 4], rasterio.enums.Resampling.average)
+    for level, oracle in zip(found.levels, by_gdal(tmp_path / "s.tif").levels, strict=True):
+        assert_same_bits(level.pixels, oracle.pixels)
+
+
+def test_a_file_that_stores_nothing_is_all_nodata(tmp_path: Path) -> None:
+    profile = {"driver": "GTiff", "count": 1, "height": 900, "width": 700, "dtype": "int16", "nodata": -1}
+    with rasterio.open(tmp_path / "s.tif", "w", **profile, sparse_ok=True, crs=UTM, transform=CORNER):
+        pass
+    with rasterio.open(cog_of(tmp_path / "s.tif", tmp_path, factors=(2,))) as file:
+        assert (file.read() == -1).all()
+
+
+def test_what_a_file_does_not_store_without_nodata_is_zero(tmp_path: Path) -> None:
+    profile = {"driver": "GTiff", "count": 1, "height": 900, "width": 700, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "s.tif", "w", **profile, sparse_ok=True, crs=UTM, transform=CORNER):
+        pass
+    with rasterio.open(cog_of(tmp_path / "s.tif", tmp_path, factors=(2,), nodata=255)) as file:
+        assert (file.read() == 0).all()
+        assert file.dataset_mask().all()
+
+
 # --- What a file says beside its pixels
 
 

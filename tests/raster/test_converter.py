@@ -852,7 +852,7 @@ def test_modules_in_the_scratch_folder_are_not_imported(jobs: Jobs, save_array: 
 
 
 def test_progress_goes_from_nothing_to_done(jobs: Jobs, save_array: SaveArray, noise: Noise) -> None:
-    paths = [save_array(name, noise("uint8", 1100, 600)) for name in "ab"]
+    paths = [save_array(name, noise("uint8", 1101, 600)) for name in "ab"]
     heard: list[tuple[float, str]] = []
 
     async def hear(share: float, doing: str) -> None:
