@@ -32,7 +32,6 @@ from stac_ingest import (
     Resolution,
     SpectralBand,
     UnsavedObjectError,
-    ValidationError,
 )
 from stac_ingest import (
     properties as p,
@@ -479,11 +478,13 @@ def test_how_files_are_written_is_kept(product: Product) -> None:
 
 def test_bands_that_the_codec_cannot_hold_are_refused(product: Product) -> None:
     product.cog_profile = {"codec": "JPEG"}
-    with pytest.raises(ValidationError, match=r"Expected for JPEG.*found band 'red' of uint16; choose another codec"):
+    with pytest.raises(
+        AttributeValidationError, match=r"Expected for JPEG.*found band 'red' of uint16; choose another codec"
+    ):
         product.save()
     product.cog_profile = {"codec": "LERC"}
     product.save()
-    with pytest.raises(ValidationError, match=r"Expected for LERC.*found band 'counts' of uint64"):
+    with pytest.raises(AttributeValidationError, match=r"Expected for LERC.*found band 'counts' of uint64"):
         SpectralBand(product=product, name="counts", data_type="UInt64", file_index=1).save()
     assert [band.name for band in product.bands()] == ["red", "green"]
     assert again(product).cog_profile == CogProfile(codec=Codec.LERC)
