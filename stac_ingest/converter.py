@@ -51,8 +51,8 @@ _GDAL_OPTIONS = {
 _CPU_SECONDS = 120
 _CPU_BYTES_PER_SECOND = 50 * 1024**2
 _SLACK_BYTES = 64 * 1024**2
-_LARGEST_GROWTH = 4
-"""Pixels, their overviews (a thin image of 16 factors has 2.5 times its own blocks) and the mask, over the pixels."""
+_LARGEST_GROWTH = 2
+"""Pixels, their overviews and the masks of both, over pixels and overviews."""
 
 
 async def convert(job: ConversionJob, report: Report) -> Conversion:
@@ -267,11 +267,10 @@ def _convert_file(
         header = opened.header
         require_bands(header.name, header.count, DataType.from_numpy(header.dtype), layout)
         place = place_of(header, job.georeference, sidecars)
-        staged_bytes = cog.staged_bytes(header)
+        factors = job.profile.overviews or cog.overview_factors(header.width, header.height)
+        staged_bytes = cog.staged_bytes(header, job.profile, factors)
         check_decoded(header.name, staged_bytes, job.limits)
         _limit_work(staged_bytes)
-        resampler = job.overview_resampler or layout.default_resampler
-        factors = cog.overview_factors(header.width, header.height) if job.overviews is None else job.overviews
         written = cog.write_cog(
             opened,
             place,
@@ -279,7 +278,7 @@ def _convert_file(
             names=[band.name for band in layout.bands],
             nodata=storable_nodata(layout.nodata if header.nodata is None else header.nodata, header.dtype),
             factors=factors,
-            resampler=resampler,
+            resampler=job.profile.overview_resampler or layout.default_resampler,
             profile=job.profile,
             progress=progress,
         )

@@ -14,10 +14,10 @@ from pydantic import Field, ValidationError
 from tqdm import tqdm
 
 from stac_ingest.errors import RequestError
+from stac_ingest.models.cog import MAX_OVERVIEWS, CogProfile
 from stac_ingest.models.enums import OverviewResampler, UploadFileKind
 from stac_ingest.models.image import Georeference
-from stac_ingest.models.raster import CogProfile, Limits, SourceFile
-from stac_ingest.models.upload import MAX_OVERVIEWS
+from stac_ingest.models.raster import Limits, SourceFile
 from stac_ingest.models.values import Value
 from stac_ingest.raster import cog, footprint
 from stac_ingest.raster.source import Header, open_source, place_of, storable_nodata

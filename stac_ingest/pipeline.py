@@ -16,11 +16,12 @@ from stac_ingest import catalog
 from stac_ingest.converter import Report, convert
 from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
 from stac_ingest.models.bands import Band, Layout
+from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.enums import ImageUploadEventSeverity, ImageUploadEventType, UploadFileKind
 from stac_ingest.models.image import Georeference, Image
 from stac_ingest.models.product import Product
 from stac_ingest.models.raster import Conversion, ConversionJob, Limits, SourceFile
-from stac_ingest.models.upload import Upload
+from stac_ingest.models.upload import ImageUploadOptions, Upload
 from stac_ingest.stac import Json, bands_from_collection, product_from_collection
 from stac_ingest.stac.conversions import item_from_conversion
 from stac_ingest.storage import ASSETS, Store, href
@@ -55,9 +56,7 @@ async def ingest(upload: Upload, attempt: int, workshop: Workshop, report: Repor
             await workshop.uploads.log(upload.id, ImageUploadEventSeverity.WARNING, warning)
         await workshop.uploads.begin_publishing(upload.id, attempt)
         hrefs = await store(image, conversion, workshop.store)
-    item = item_from_conversion(
-        image, bands, conversion, hrefs, default_display_bands=product.default_display_bands, now=datetime.now(UTC)
-    )
+    item = item_from_conversion(image, product, bands, conversion, hrefs, now=datetime.now(UTC))
     used = _usage(upload, conversion, time.monotonic() - began)
     await workshop.uploads.log(upload.id, ImageUploadEventSeverity.INFO, used, ImageUploadEventType.USAGE)
     await publish(item, upload, attempt, workshop.uploads)
@@ -142,9 +141,17 @@ def _job(
         layout=Layout.of(bands),
         georeference=Georeference(cs_code=image.cs_code, projection=image.projection, geotrans=image.geotrans),
         display_bands=product.default_display_bands,
-        overviews=upload.options.overviews,
-        overview_resampler=upload.options.overview_resampler,
+        profile=_profile(product, upload.options),
         limits=limits,
+    )
+
+
+def _profile(product: Product, options: ImageUploadOptions) -> CogProfile:
+    """Return how the files of an image are written: as its upload asks, and else as its product says."""
+    profile = product.cog_profile or CogProfile()
+    return profile.evolve(
+        overviews=options.overviews or profile.overviews,
+        overview_resampler=options.overview_resampler or profile.overview_resampler,
     )
 
 

@@ -19,11 +19,11 @@ from stac_ingest.models.bands import (
     Band,
     ClassBand,
     GenericBand,
-    Layout,
     MaskBand,
     MicrowaveBand,
     SpectralBand,
 )
+from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.product import Product
 from stac_ingest.models.values import Resolution, Value
 
@@ -195,6 +195,7 @@ _PARTS: dict[int | str, type[Value]] = {
     "providers": _Provider,
     "links": _Link,
     "resolution": Resolution,
+    "cog_profile": CogProfile,
     **_BAND_CLASSES,
 }
 
@@ -220,7 +221,7 @@ def _check_together(product: Product, bands: Sequence[Band], document: _Document
             document.refuse(place, f"expected one of the bands {', '.join(names)}", name)
     if len(set(names)) == len(names):
         try:
-            Layout.of(bands)
+            product.require_bands(bands)
         except AttributeValidationError as error:
             document.note(("ingest:bands",), str(error))
 

@@ -20,7 +20,6 @@ from stac_pydantic import Collection, Item
 from api.bodies import MAX_DEPTH, require_storable
 from stac_ingest import catalog
 from stac_ingest.errors import AttributeValidationError, RequestError
-from stac_ingest.models.bands import Layout
 from stac_ingest.models.values import check_name, check_product_id, describe
 from stac_ingest.stac import SCHEMA, SCHEMA_PATH, Json, bands_from_collection, product_from_collection
 
@@ -175,8 +174,7 @@ def checked_collection(collection: Json, collection_id: str | None) -> Json:
     try:
         ReadByUs.model_validate(collection)
         if collection.keys() & {"ingest:bands", "ingest:product"}:
-            product_from_collection(collection)
-            Layout.of(bands_from_collection(collection))
+            product_from_collection(collection).require_bands(bands_from_collection(collection))
     except ValidationError as error:
         raise RequestError(422, "INVALID_PRODUCT", f"The collection is not as expected: {describe(error)}.") from error
     except AttributeValidationError as error:

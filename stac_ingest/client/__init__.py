@@ -34,9 +34,11 @@ from stac_ingest.errors import (
 )
 from stac_ingest.filters import Expression, Property, properties
 from stac_ingest.models.bands import ProcessingStep
+from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.enums import (
     AggregateDateField,
     BandType,
+    Codec,
     Colormap,
     DataType,
     DocumentState,
@@ -66,6 +68,8 @@ __all__ = [
     "ClassBand",
     "Client",
     "ClientError",
+    "Codec",
+    "CogProfile",
     "Collection",
     "Colormap",
     "ConflictError",

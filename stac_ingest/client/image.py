@@ -260,10 +260,10 @@ class Image(CatalogObject[ImageValue]):
                 path, an open file or other stream, or the bytes themselves.
             upload_options: What else is asked; the arguments that follow win over it.
             overwrite: Whether an image of the same name is replaced; so it is too if `upload_options` say so.
-            overviews: 1 to 16 magnification factors such as [2, 4]; unset: powers of two until at most 512 pixels are
-                left.
-            overview_resampler: How overviews are made, by its name here, in rasterio or in GDAL; unset: average, or
-                nearest for class and mask bands.
+            overviews: 1 to 16 magnification factors such as [2, 4]; unset: those of the product's `cog_profile`, or
+                powers of two until at most 512 pixels are left.
+            overview_resampler: How overviews are made, by its name here, in rasterio or in GDAL; unset: as the
+                product's `cog_profile` says, or average, or nearest for class and mask bands.
 
         Returns:
             The upload, on its way; see `ImageUpload.wait_for_completion`.
@@ -305,10 +305,10 @@ class Image(CatalogObject[ImageValue]):
             upload_options: What else is asked; the arguments that follow win over it.
             raster_meta: Where the pixels lie: as `Image.ndarray(…, raster_info=True)` or `gdalinfo -json` give it, or a
                 rasterio profile, or an open rasterio dataset.
-            overviews: 1 to 16 magnification factors such as [2, 4]; unset: powers of two until at most 512 pixels are
-                left.
-            overview_resampler: How overviews are made, by its name here, in rasterio or in GDAL; unset: average, or
-                nearest for class and mask bands.
+            overviews: 1 to 16 magnification factors such as [2, 4]; unset: those of the product's `cog_profile`, or
+                powers of two until at most 512 pixels are left.
+            overview_resampler: How overviews are made, by its name here, in rasterio or in GDAL; unset: as the
+                product's `cog_profile` says, or average, or nearest for class and mask bands.
             overwrite: Whether an image of the same name is replaced; so it is too if `upload_options` say so.
 
         Returns:

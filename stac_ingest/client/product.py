@@ -13,6 +13,7 @@ from stac_ingest.client.connection import Answer, Client, default_client, path
 from stac_ingest.client.deletion import DeletionTaskStatus
 from stac_ingest.client.objects import Attribute, CatalogObject, Rows, require_known
 from stac_ingest.errors import ConflictError, NotFoundError
+from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.product import Product as ProductValue
 from stac_ingest.models.values import Resolution
 
@@ -52,6 +53,7 @@ class Product(CatalogObject[ProductValue]):
     revisit_period_minutes_min = Attribute[float | None]()
     revisit_period_minutes_max = Attribute[float | None]()
     default_display_bands = Attribute[list[str] | None]()
+    cog_profile = Attribute[CogProfile | None]()
     created = Attribute[datetime | None](readonly=True)
     modified = Attribute[datetime | None](readonly=True)
 

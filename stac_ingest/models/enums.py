@@ -19,7 +19,7 @@ class Choice(StrEnum):
     def _missing_(cls, value: object) -> Self:
         name = str(getattr(value, "name", getattr(value, "__name__", value))).lower()
         for member in cls:
-            if member.lower() in (name, _ALIASES.get(name)):
+            if value is not None and member.lower() in (name, _ALIASES.get(name)):
                 return member
         raise ValueError(f"{cls.__name__}: expected one of {', '.join(cls)}, found {value!r:.100}")
 
@@ -83,7 +83,7 @@ class Colormap(Choice):
     CDL = "cdl"
 
 
-class Codec(StrEnum):
+class Codec(Choice):
     """How the blocks of a GeoTIFF are compressed."""
 
     DEFLATE = "DEFLATE"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from stac_ingest.models.bands import Band, Layout
+from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.values import JsonObject, ProductId, Resolution, Tags, Timestamp, Value
 
 
@@ -38,7 +41,20 @@ class Product(Value):
     """Longest time in minutes between two images of one place."""
     default_display_bands: Annotated[list[str], Field(min_length=1, max_length=4)] | None = None
     """`[grey or class]`, `[grey or class, alpha]`, `[red, green, blue]` or `[red, green, blue, alpha]`."""
+    cog_profile: CogProfile | None = None
+    """How the files of its images are written, as a `CogProfile` or a dictionary of its attributes; unset: DEFLATE in
+    blocks of 512 pixels, whatever their type."""
     created: Timestamp | None = None
     """When the product was first saved; set by the service."""
     modified: Timestamp | None = None
     """When the product or its bands were last changed; set by the service."""
+
+    def require_bands(self, bands: Iterable[Band]) -> None:
+        """Refuse bands that do not fit together, or not into files as the product has them.
+
+        Raises:
+            AttributeValidationError: As `Layout.of` and `CogProfile.require_bands`.
+        """
+        layout = Layout.of(bands)
+        if self.cog_profile:
+            self.cog_profile.require_bands(layout)

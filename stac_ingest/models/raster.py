@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, ValidationInfo, field_validator
+from typing import Any
 
 from stac_ingest.models.bands import Layout
-from stac_ingest.models.enums import Codec, OverviewResampler, UploadFileKind
+from stac_ingest.models.cog import CogProfile
+from stac_ingest.models.enums import OverviewResampler, UploadFileKind
 from stac_ingest.models.image import Georeference
 from stac_ingest.models.values import Nodata, Value
 
@@ -32,33 +31,6 @@ class Limits(Value):
     """Address space of the child process."""
 
 
-class CogProfile(Value):
-    """How the blocks of a Cloud-Optimized GeoTIFF are encoded."""
-
-    codec: Codec = Codec.DEFLATE
-    level: Annotated[int | None, Field(ge=1, le=22)] = None
-    """Of DEFLATE (1 to 12) or ZSTD (1 to 22). Unset: 1 for ZSTD; for DEFLATE, level 2 of ISA-L, which takes about half
-    of the time of GDAL's level 1 for files that are up to 2 % larger (docs/adr/0017)."""
-    block_size: Literal[128, 256, 512, 1024, 2048] = 512
-    """Side of a block in pixels."""
-    max_error: Annotated[float, Field(ge=0)] = 0.0
-    """By how much LERC may change a pixel; 0 changes none."""
-    quality: Annotated[int, Field(ge=1, le=100)] = 75
-    """Of JPEG and WEBP, which change pixels; of WEBP, 100 changes none."""
-
-    @field_validator("level")
-    @classmethod
-    def _is_one_of_the_codec(cls, level: int | None, info: ValidationInfo) -> int | None:
-        if info.data.get("codec") is Codec.DEFLATE and (level or 0) > 12:
-            raise ValueError("expected at most 12 for DEFLATE")
-        return level
-
-    @property
-    def is_default_deflate(self) -> bool:
-        """Whether blocks are encoded by ISA-L."""
-        return self.codec is Codec.DEFLATE and self.level is None
-
-
 class ConversionJob(Value):
     """One upload, ready to be converted."""
 
@@ -68,8 +40,6 @@ class ConversionJob(Value):
     layout: Layout
     georeference: Georeference = Georeference()
     display_bands: tuple[str, ...] | None = None
-    overviews: tuple[int, ...] | None = None
-    overview_resampler: OverviewResampler | None = None
     profile: CogProfile = CogProfile()
     limits: Limits = Limits()
 

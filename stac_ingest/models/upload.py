@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import index
-from typing import Annotated, Any, Self, SupportsIndex
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
 from stac_ingest.errors import UploadError
 from stac_ingest.models.bands import FileLayout
+from stac_ingest.models.cog import AnyOverviewResampler, Overviews
 from stac_ingest.models.enums import (
     DataType,
     ImageUploadEventSeverity,
     ImageUploadEventType,
     ImageUploadStatus,
     ImageUploadType,
-    OverviewResampler,
     UploadFileKind,
 )
 from stac_ingest.models.image import Image
 from stac_ingest.models.values import Timestamp, Value
-
-MAX_OVERVIEWS = 16
-_UNSAFE_RESAMPLERS = ("average_mp", "average_magphase")
 
 
 class ImageUploadOptions(Value):
@@ -33,35 +29,11 @@ class ImageUploadOptions(Value):
     """Whether files or arrays are sent; `Image.upload` and `Image.upload_ndarray` set it."""
     overwrite: bool = False
     """Whether an image of the same name is replaced."""
-    overviews: tuple[int, ...] | None = None
-    """1 to 16 magnification factors such as (2, 4); unset: powers of two until at most 512 pixels are left."""
-    overview_resampler: OverviewResampler | None = None
-    """As a member of `OverviewResampler`, or by its name in rasterio or GDAL, in any case; unset: average, or nearest
-    for class and mask bands."""
-
-    @field_validator("overviews", mode="before")
-    @classmethod
-    def _factors(cls, factors: Any) -> tuple[int, ...] | None:
-        if factors is None:
-            return None
-        if hasattr(factors, "tolist"):
-            factors = factors.tolist()
-        listed = list(factors) if isinstance(factors, list | tuple | range | set | frozenset) else []
-        whole = all(isinstance(factor, SupportsIndex) and not isinstance(factor, bool) for factor in listed)
-        found = sorted(set(map(index, listed))) if whole else []
-        if not 1 <= len(found) <= MAX_OVERVIEWS or len(found) < len(listed) or found[0] < 2:
-            raise ValueError(f"expected 1 to {MAX_OVERVIEWS} different whole numbers greater than 1")
-        return tuple(found)
-
-    @field_validator("overview_resampler", mode="before")
-    @classmethod
-    def _resampler(cls, resampler: Any) -> object:
-        if resampler is None:
-            return None
-        name = str(getattr(resampler, "name", resampler)).lower()
-        if name in _UNSAFE_RESAMPLERS:
-            raise ValueError(f"GDAL never finished {name}; use average")
-        return name
+    overviews: Overviews | None = None
+    """1 to 16 magnification factors such as (2, 4); unset: as the product's `cog_profile` says."""
+    overview_resampler: AnyOverviewResampler | None = None
+    """As a member of `OverviewResampler`, or by its name in rasterio or GDAL, in any case; unset: as the product's
+    `cog_profile` says."""
 
 
 class UploadFile(Value):

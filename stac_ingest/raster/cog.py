@@ -28,8 +28,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from stac_ingest.errors import UploadError
+from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.enums import Codec, DataType, OverviewResampler
-from stac_ingest.models.raster import CogProfile, Raster, RasterBand
+from stac_ingest.models.raster import Raster, RasterBand
 from stac_ingest.models.upload import require_overviews
 from stac_ingest.models.values import METRES_PER_DEGREE
 from stac_ingest.raster import tiff
@@ -53,6 +54,8 @@ MAX_PIXEL_INTERLEAVED = 4
 SMALLEST_OVERVIEW = 512
 ZSTD_LEVEL = 1
 """With a predictor, higher ones take several times as long and save little."""
+QUALITY = 75
+"""Of JPEG and WEBP; what GDAL takes too."""
 LITTLE_SPACE = 16 * 1024**2
 """Where no more bytes than these are free, a file that could not be written is put down to the full disk."""
 
@@ -95,10 +98,12 @@ def overview_factors(width: int, height: int) -> tuple[int, ...]:
     return tuple(factors)
 
 
-def staged_bytes(header: Header) -> int:
-    """Return how many bytes the pixels take in whole blocks, which for a thin image is far more than the pixels."""
-    rows, columns = -(-header.height // BLOCK), -(-header.width // BLOCK)
-    return rows * columns * BLOCK**2 * header.count * np.dtype(header.dtype).itemsize
+def staged_bytes(header: Header, profile: CogProfile, factors: Sequence[int]) -> int:
+    """Return how many bytes pixels and overviews take in whole blocks; in a thin image, that is far more than they."""
+    side = max(BLOCK, profile.block_size)
+    spans = [side * factor for factor in (1, *factors)]
+    blocks = sum(-(-header.height // span) * -(-header.width // span) for span in spans)
+    return blocks * side**2 * header.count * np.dtype(header.dtype).itemsize
 
 
 def write_cog(
@@ -133,7 +138,7 @@ def write_cog(
     """
     header = source.header
     require_overviews(factors, max(header.width, header.height))
-    _require_codec(profile.codec, header)
+    profile.require_pixels(header.name, header.count, DataType.from_numpy(header.dtype))
     with (
         encoding_threads() as encoders,
         TemporaryDirectory(prefix=f"{path.stem}-", dir=path.parent) as folder,
@@ -324,26 +329,8 @@ class _Pyramid:
         return level.files
 
 
-def _require_codec(codec: Codec, header: Header) -> None:
-    """Refuse pixels that a codec cannot hold; GDAL's threads would write zeros instead, or another number of bands."""
-    match codec:
-        case Codec.LERC:
-            expected = "integers of at most 32 bits, float32 or float64"
-            fits = header.dtype not in ("int64", "uint64", "float16")
-        case Codec.JPEG:
-            expected = "1 or 3 bands of uint8"
-            fits = header.dtype == "uint8" and header.count in (1, 3)
-        case Codec.WEBP:
-            expected = "3 or 4 bands of uint8"
-            fits = header.dtype == "uint8" and header.count in (3, 4)
-        case _:
-            return
-    if not fits:
-        raise UploadError(
-            "UNSUPPORTED_DATA_TYPE",
-            f"Expected for {codec} {expected}, found {header.count} of {header.dtype} in {header.name!r}; choose"
-            " another codec, such as DEFLATE.",
-        )
+def _is_interleaved(header: Header) -> bool:
+    return header.count <= MAX_PIXEL_INTERLEAVED
 
 
 def creation_options(profile: CogProfile, header: Header) -> dict[str, Any]:
@@ -355,11 +342,14 @@ def creation_options(profile: CogProfile, header: Header) -> dict[str, Any]:
         case Codec.ZSTD:
             options["ZSTD_LEVEL"] = ZSTD_LEVEL if profile.level is None else profile.level
         case Codec.LERC:
-            options |= {"COMPRESS": "LERC_ZSTD", "MAX_Z_ERROR": profile.max_error}
+            options |= {"COMPRESS": "LERC_ZSTD", "MAX_Z_ERROR": profile.max_error or 0}
         case Codec.JPEG:
-            options |= {"JPEG_QUALITY": profile.quality, "PHOTOMETRIC": "YCBCR" if header.count == 3 else "MINISBLACK"}
+            options |= {
+                "JPEG_QUALITY": profile.quality or QUALITY,
+                "PHOTOMETRIC": "YCBCR" if header.count == 3 else "MINISBLACK",
+            }
         case Codec.WEBP:
-            options |= {"WEBP_LEVEL": profile.quality, "WEBP_LOSSLESS": profile.quality == 100}
+            options |= {"WEBP_LEVEL": profile.quality or QUALITY, "WEBP_LOSSLESS": profile.quality == 100}
     if profile.codec in (Codec.DEFLATE, Codec.ZSTD, Codec.LZW):
         options["PREDICTOR"] = predictor_of(np.dtype(header.dtype))
     return options

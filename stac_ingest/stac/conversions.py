@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from stac_ingest.models.bands import Band, Layout
+from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.image import Image
+from stac_ingest.models.product import Product
 from stac_ingest.models.raster import Conversion, Preview, Raster
 from stac_ingest.models.values import timestamp_text
 from stac_ingest.stac.bands import asset_roles, asset_title, stac_band
@@ -19,28 +21,29 @@ Json = dict[str, Any]
 
 def item_from_conversion(
     image: Image,
+    product: Product,
     bands: Iterable[Band],
     conversion: Conversion,
     hrefs: Mapping[str, str],
     *,
-    default_display_bands: Sequence[str] | None,
     now: datetime,
 ) -> Json:
     """Return the Item of an image whose files were converted and stored.
 
     Args:
         image: The attributes given with the upload; each wins over what the files say.
+        product: Its `default_display_bands` mark the asset that people look at, its `cog_profile` says whether pixels
+            were changed.
         bands: The bands of the product.
         conversion: What the converter reports.
         hrefs: Asset key -> where the stored file is.
-        default_display_bands: The product's, to mark the asset that people look at.
         now: The moment of publication.
     """
     layout = Layout.of(bands)
     assets: Json = {}
     for index, (raster, file) in enumerate(zip(conversion.rasters, layout.files, strict=True)):
         assets[raster.asset] = _raster_asset(
-            raster, file.bands, hrefs[raster.asset], index, asset_roles(file.bands, default_display_bands), now
+            raster, file.bands, hrefs[raster.asset], index, asset_roles(file.bands, product.default_display_bands), now
         )
     for preview in conversion.previews:
         assets[preview.role] = _preview_asset(preview, hrefs[preview.role], now)
@@ -54,7 +57,7 @@ def item_from_conversion(
             "proj:code": codes.pop() if len(codes) == 1 else None,
             "processing:datetime": timestamp_text(now),
             "processing:software": conversion.software,
-            "processing:lineage": _lineage(conversion),
+            "processing:lineage": _lineage(conversion, product.cog_profile or CogProfile()),
         },
         "assets": assets,
     }
@@ -111,10 +114,18 @@ def _preview_asset(preview: Preview, href: str, now: datetime) -> Json:
     }
 
 
-def _lineage(conversion: Conversion) -> str:
+def _lineage(conversion: Conversion, profile: CogProfile) -> str:
     built = [raster for raster in conversion.rasters if raster.overviews]
     overviews = f", overviews by {built[0].resampler}" if built else ""
-    return f"Written as Cloud-Optimized GeoTIFF from the uploaded pixels, unchanged{overviews}"
+    return f"Written as Cloud-Optimized GeoTIFF from the uploaded pixels, {_change(profile)}{overviews}"
+
+
+def _change(profile: CogProfile) -> str:
+    if profile.is_lossless:
+        return "unchanged"
+    if profile.max_error:
+        return f"changed by at most {profile.max_error:g} ({profile.codec})"
+    return f"changed by lossy compression ({profile.codec})"
 
 
 def sha256_multihash(digest: str) -> str:

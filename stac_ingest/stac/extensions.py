@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stac_ingest.models.enums import BandType, StorageState
+from stac_ingest.models.enums import BandType, Codec, OverviewResampler, StorageState
 
 Json = dict[str, Any]
 
@@ -58,10 +58,21 @@ def schema_document(url: str) -> Json:
         "name": {"type": "string"},
         "type": {"enum": [member.value for member in BandType]},
     }}  # fmt: skip
+    overviews = {"type": "array", "items": {"type": "integer", "minimum": 2}}
+    resampler = {"enum": [member.value for member in OverviewResampler]}
+    profile = {"type": "object", "properties": {
+        "codec": {"enum": [member.value for member in Codec]},
+        "level": {"type": "integer", "minimum": 1, "maximum": 22},
+        "block_size": {"enum": [128, 256, 512, 1024, 2048]},
+        "max_error": {"type": "number", "minimum": 0},
+        "quality": {"type": "integer", "minimum": 1, "maximum": 100},
+        "overviews": overviews,
+        "overview_resampler": resampler,
+    }}  # fmt: skip
     asset = {"additionalProperties": {"type": "object", "properties": {
         "ingest:file_index": {"type": "integer", "minimum": 0},
-        "ingest:overviews": {"type": "array", "items": {"type": "integer", "minimum": 2}},
-        "ingest:overview_resampler": {"type": "string"},
+        "ingest:overviews": overviews,
+        "ingest:overview_resampler": resampler,
     }}}  # fmt: skip
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -72,7 +83,13 @@ def schema_document(url: str) -> Json:
         "required": ["stac_extensions"],
         "properties": {
             "stac_extensions": {**texts, "contains": {"const": url}},
-            "ingest:product": {"type": "object", "properties": {"default_display_bands": texts}},
+            "ingest:product": {
+                "type": "object",
+                "properties": {
+                    "default_display_bands": texts,
+                    "cog_profile": profile,
+                },
+            },
             "ingest:bands": {"type": "array", "items": named_band},
             "item_assets": asset,
             "assets": asset,

@@ -28,8 +28,12 @@ def collection_from_product(product: Product, bands: Iterable[Band], base: Json 
         product: What is known of the product.
         bands: Its bands, in any order.
         base: The Collection as it is in the catalog; whatever product and bands have no say in is kept from it.
+
+    Raises:
+        AttributeValidationError: As `Product.require_bands`.
     """
     bands = sorted_bands(bands)
+    product.require_bands(bands)
     collection: Json = {
         "extent": WORLD,
         "links": [],

@@ -19,6 +19,8 @@ from stac_ingest import (
     AttributeValidationError,
     Band,
     ClassBand,
+    Codec,
+    CogProfile,
     ConflictError,
     DeletedObjectError,
     DocumentState,
@@ -456,6 +458,36 @@ def test_the_resolutions_of_a_product_follow_its_bands(product: Product) -> None
     assert product.resolution_max == Resolution(value=0.25, unit="degrees")
     with pytest.raises(AttributeValidationError, match="readonly"):
         product.resolution_min = Resolution(value=1, unit="meters")
+
+
+def test_how_files_are_written_is_kept(product: Product) -> None:
+    product.cog_profile = {"codec": "zstd", "level": 5, "overviews": [2, 4]}
+    assert product.cog_profile == CogProfile(codec=Codec.ZSTD, level=5, overviews=(2, 4))
+    product.save()
+    assert again(product).cog_profile == product.cog_profile
+    product.cog_profile = CogProfile(codec=Codec.LERC)
+    product.save()
+    assert again(product).cog_profile == CogProfile(codec=Codec.LERC)
+    product.cog_profile = None
+    product.save()
+    assert again(product).cog_profile is None
+    with pytest.raises(AttributeValidationError, match=r"cog_profile.level: expected at most 12 for DEFLATE"):
+        product.cog_profile = {"level": 15}
+    assert product.state is DocumentState.SAVED
+
+
+def test_bands_that_the_codec_cannot_hold_are_refused(product: Product) -> None:
+    product.cog_profile = {"codec": "JPEG"}
+    with pytest.raises(
+        AttributeValidationError, match=r"Expected for JPEG.*found band 'red' of uint16; choose another codec"
+    ):
+        product.save()
+    product.cog_profile = {"codec": "LERC"}
+    product.save()
+    with pytest.raises(AttributeValidationError, match=r"Expected for LERC.*found band 'counts' of uint64"):
+        SpectralBand(product=product, name="counts", data_type="UInt64", file_index=1).save()
+    assert [band.name for band in product.bands()] == ["red", "green"]
+    assert again(product).cog_profile == CogProfile(codec=Codec.LERC)
 
 
 def test_the_class_decides_which_bands_are_found(product: Product) -> None:

@@ -18,6 +18,7 @@ from rasterio.enums import Resampling
 
 from stac_ingest import (
     AttributeValidationError,
+    DataType,
     DocumentState,
     File,
     Image,
@@ -140,6 +141,56 @@ def test_files_get_the_overviews_that_are_asked_for(make_product: ProductMaker, 
         np.testing.assert_array_equal(cog.read(1, out_shape=shape), pixels[::2, ::2])
         averages = pixels.reshape(32, 2, 32, 2).mean(axis=(1, 3))
         assert np.abs(other.read(1, out_shape=shape) - averages).max() <= 0.5
+
+
+PROFILE = {"codec": "ZSTD", "level": 5, "block_size": 256, "overviews": [2, 4], "overview_resampler": "nearest"}
+
+
+def test_files_are_written_as_the_product_says(make_product: ProductMaker, make_geotiff: GeotiffMaker) -> None:
+    product, path = make_product("blue", "green", cog_profile=PROFILE), make_geotiff(size=(600, 700), count=2)
+    image = new(product)
+    upload_done(image, path).raise_for_status()
+    with stored(image) as cog, rasterio.open(path) as source:
+        assert cog.compression.name == "zstd"
+        assert cog.block_shapes == [(256, 256)] * 2
+        assert cog.overviews(1) == [2, 4]
+        pixels = source.read()
+        np.testing.assert_array_equal(cog.read(), pixels)
+        np.testing.assert_array_equal(cog.read(out_shape=(2, 300, 350)), pixels[:, ::2, ::2])
+    asset = image.item["assets"]["data"]
+    assert (asset["ingest:overviews"], asset["ingest:overview_resampler"]) == ([2, 4], "nearest")
+    assert image.item["properties"]["processing:lineage"].endswith("pixels, unchanged, overviews by nearest")
+
+
+def test_what_an_upload_asks_for_wins_over_its_product(make_product: ProductMaker, make_geotiff: GeotiffMaker) -> None:
+    product, path = make_product("blue", cog_profile=PROFILE), make_geotiff(size=(64, 64))
+    by_factors, by_resampler = new(product, "factors"), new(product, "resampler")
+    upload_done(by_factors, path, overviews=[8]).raise_for_status()
+    upload_done(by_resampler, path, overview_resampler="average").raise_for_status()
+    for image, expected in ((by_factors, ([8], "nearest")), (by_resampler, ([2, 4], "average"))):
+        asset = image.item["assets"]["blue"]
+        assert (asset["ingest:overviews"], asset["ingest:overview_resampler"]) == expected
+        with stored(image, "blue") as cog:
+            assert (cog.overviews(1), cog.compression.name) == (expected[0], "zstd")
+
+
+def test_an_image_says_that_its_product_loses_something(make_product: ProductMaker, make_geotiff: GeotiffMaker) -> None:
+    product = make_product("red", "green", "blue", data_type=DataType.BYTE, cog_profile={"codec": "JPEG"})
+    image = new(product)
+    upload_done(image, make_geotiff(dtype="uint8", count=3)).raise_for_status()
+    with stored(image) as cog:
+        assert cog.compression.name == "jpeg"
+    assert "pixels, changed by lossy compression (JPEG)" in image.item["properties"]["processing:lineage"]
+
+
+def test_bands_that_the_codec_cannot_hold_fail_at_the_latest_when_files_are_written(
+    make_product: ProductMaker, make_geotiff: GeotiffMaker
+) -> None:
+    product = make_product("red", "green", data_type=DataType.BYTE, cog_profile={"codec": "JPEG"})
+    upload = upload_done(new(product), make_geotiff("two.tif", dtype="uint8", count=2))
+    with pytest.raises(UploadFailedError, match="Expected for JPEG 1 or 3 bands of uint8, found 2 of uint8") as caught:
+        upload.raise_for_status()
+    assert caught.value.code == "UNSUPPORTED_DATA_TYPE"
 
 
 def test_options_may_be_a_dictionary(make_product: ProductMaker, make_geotiff: GeotiffMaker) -> None:

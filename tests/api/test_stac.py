@@ -1036,6 +1036,15 @@ def test_a_collection_is_added_replaced_changed_and_removed(http: httpx2.Client)
         (422, "INVALID_PRODUCT", {"properties": 5}),
         (422, "INVALID_PRODUCT", {"ingest:product": 5}),
         (422, "INVALID_PRODUCT", {"ingest:product": {"colour": 5}}),
+        (422, "INVALID_PRODUCT", {"ingest:product": {"cog_profile": {"level": 15}}}),
+        (
+            422,
+            "INVALID_PRODUCT",
+            {
+                "ingest:product": {"cog_profile": {"codec": "JPEG"}},
+                "ingest:bands": [{"name": "a", "type": "spectral", "data_type": "UInt16"}],
+            },
+        ),
         (422, "INVALID_PRODUCT", {"ingest:bands": 5}),
         (422, "INVALID_PRODUCT", {"ingest:bands": [5]}),
         (422, "INVALID_PRODUCT", {"ingest:bands": [{}]}),

@@ -30,9 +30,10 @@ from rio_cogeo.cogeo import cog_validate
 from tifffile import TiffFile, TiffPage
 
 from stac_ingest.errors import UploadError
+from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.enums import Codec, DataType, OverviewResampler, UploadFileKind
 from stac_ingest.models.image import Georeference
-from stac_ingest.models.raster import CogProfile, Limits, SourceFile
+from stac_ingest.models.raster import Limits, SourceFile
 from stac_ingest.raster.cog import describe_cog, write_cog
 from stac_ingest.raster.source import mask_beside, open_source, place_of, storable_nodata
 from tests.raster.cog_readers import (
@@ -151,7 +152,7 @@ class Case:
 
     @property
     def lossless(self) -> bool:
-        return self.profile.codec not in LOSSY and self.profile.max_error == 0
+        return self.profile.codec not in LOSSY and not self.profile.max_error
 
     @property
     def apart(self) -> float:

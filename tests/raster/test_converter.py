@@ -25,7 +25,8 @@ from rio_cogeo.cogeo import cog_validate
 from stac_ingest.converter import convert
 from stac_ingest.errors import RetryableUploadError
 from stac_ingest.models.bands import Band, ClassBand, GenericBand, MaskBand, SpectralBand
-from stac_ingest.models.enums import DataType, OverviewResampler
+from stac_ingest.models.cog import CogProfile
+from stac_ingest.models.enums import Codec, DataType, OverviewResampler
 from stac_ingest.models.image import Georeference
 from stac_ingest.models.raster import Conversion, Raster
 
@@ -480,7 +481,9 @@ def test_overviews_are_those_that_gdal_builds(
     void = write_tiff("void.tif", pixels[:2].astype("float32"), nodata=17)
     bands = [GenericBand(name=f"f{f}b{b}", file_index=f) for f, count in enumerate((3, 1, 2)) for b in range(count)]
 
-    conversion = run(plain, masked, void, bands=bands, overviews=(2, 4, 8), overview_resampler=resampler)
+    conversion = run(
+        plain, masked, void, bands=bands, profile=CogProfile(overviews=(2, 4, 8), overview_resampler=resampler)
+    )
 
     for path, raster in zip((plain, masked, void), conversion.rasters, strict=True):
         expected = gdal_overviews(path, (2, 4, 8), FACTORS[resampler])
@@ -502,7 +505,7 @@ def test_overviews_have_exactly_the_factors_asked_for(
     sizes = [(700, 1024), (523, 1031)]
     paths = [write_tiff(f"{i}.tif", noise("uint8", 1, *size)) for i, size in enumerate(sizes)]
 
-    conversion = run(*paths, bands=one_per_file(2), overviews=factors)
+    conversion = run(*paths, bands=one_per_file(2), profile=CogProfile(overviews=factors))
 
     for (height, width), raster in zip(sizes, conversion.rasters, strict=True):
         expected = [(-(-height // factor), -(-width // factor)) for factor in factors]
@@ -518,7 +521,7 @@ def test_overviews_of_small_images_are_neither_left_out_nor_empty(run: Run, writ
     mask[:50, :40] = False
     paths = [write_tiff("plain.tif", pixels), write_tiff("masked.tif", pixels, mask=mask)]
 
-    conversion = run(*paths, bands=one_per_file(2), overviews=factors)
+    conversion = run(*paths, bands=one_per_file(2), profile=CogProfile(overviews=factors))
 
     for path, raster in zip(paths, conversion.rasters, strict=True):
         assert raster.overviews == factors
@@ -538,6 +541,16 @@ def test_overviews_of_small_images_are_neither_left_out_nor_empty(run: Run, writ
     assert_strict_cog(conversion.rasters[0])
 
 
+def test_large_blocks_that_are_not_compressed_have_room(run: Run, write_tiff: WriteTiff, noise: Noise) -> None:
+    pixels = noise("uint8", 1, 600, 600)
+    profile = CogProfile(codec=Codec.NONE, block_size=2048, overviews=tuple(range(2, 18)))
+
+    raster = run(write_tiff("a.tif", pixels), profile=profile).rasters[0]
+
+    assert raster.size > 17 * 2048**2
+    np.testing.assert_array_equal(read(raster), pixels)
+
+
 def test_overviews_by_default_are_powers_of_two_down_to_512_pixels(
     run: Run, write_tiff: WriteTiff, noise: Noise
 ) -> None:
@@ -551,20 +564,13 @@ def test_overviews_by_default_are_powers_of_two_down_to_512_pixels(
         assert_strict_cog(raster)
 
 
-def test_overviews_asked_to_be_none(run: Run, write_tiff: WriteTiff, noise: Noise) -> None:
-    raster = run(write_tiff("a.tif", noise("uint8", 1, 600, 600)), overviews=()).rasters[0]
-
-    assert raster.overviews == ()
-    assert read_levels(raster.path) == []
-
-
 def test_classes_and_masks_are_not_averaged_unless_asked(run: Run, write_tiff: WriteTiff, noise: Noise) -> None:
     classes = np.where(noise("uint8", 1, 800, 800) > 127, 200, 10).astype("uint8")
     path = write_tiff("classes.tif", classes)
     bands: list[Band] = [ClassBand(name="c"), MaskBand(name="m", file_index=1), GenericBand(name="g", file_index=2)]
 
     by_default = run(path, path, path, bands=bands)
-    averaged = run(path, bands=bands[:1], overview_resampler=OverviewResampler.AVERAGE)
+    averaged = run(path, bands=bands[:1], profile=CogProfile(overview_resampler=OverviewResampler.AVERAGE))
 
     values = [set(np.unique(read_levels(raster.path)[0][0])) for raster in by_default.rasters]
     assert values[:2] == [{10, 200}, {10, 200}]

@@ -19,8 +19,8 @@ from rio_cogeo.cogeo import cog_validate
 
 from stac_ingest.errors import RequestError, UploadError
 from stac_ingest.local import Asked, asked_by, convert_file, convert_files
+from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.enums import Codec
-from stac_ingest.models.raster import CogProfile
 from stac_ingest.raster import tiff
 
 PLACE: dict[str, Any] = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500_000, 0, -10, 5_000_000)}
@@ -105,7 +105,8 @@ def test_every_codec(tmp_path: Path, codec: Codec, changes: int, dtype: str, cou
         with rasterio.open(source, "r+") as file:
             file.write_mask(inside)
 
-    target, _ = convert(source, Asked(profile=CogProfile(codec=codec, quality=95)))
+    quality = 95 if codec in (Codec.JPEG, Codec.WEBP) else None
+    target, _ = convert(source, Asked(profile=CogProfile(codec=codec, quality=quality)))
 
     with rasterio.open(target) as file:
         found = file.read()
@@ -260,6 +261,7 @@ def test_what_cannot_be_converted_leaves_nothing(tmp_path: Path) -> None:
         ({"overview_level": -1}, [], "--overview-level"),
         ({}, ["LEVEL=99"], "22"),
         ({}, ["LEVEL=13"], "--co LEVEL at most 12 for DEFLATE, found '13'"),
+        ({}, ["QUALITY=80"], "--co QUALITY none for DEFLATE, only for JPEG or WEBP, found '80'"),
         ({}, ["SPEED=9"], "LEVEL, QUALITY, MAX_Z_ERROR"),
     ],
 )

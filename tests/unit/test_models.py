@@ -25,7 +25,8 @@ from stac_ingest.models.bands import (
     parse_band,
     sorted_bands,
 )
-from stac_ingest.models.enums import DataType, OverviewResampler, StorageState
+from stac_ingest.models.cog import CogProfile
+from stac_ingest.models.enums import Codec, DataType, OverviewResampler, StorageState
 from stac_ingest.models.image import File, Image
 from stac_ingest.models.product import Product
 from stac_ingest.models.upload import ImageUploadOptions, UploadFile, UploadRequest
@@ -409,6 +410,78 @@ def test_overview_resamplers() -> None:
             ImageUploadOptions.check({"overview_resampler": wrong})
     with pytest.raises(AttributeValidationError, match="overview_resampler"):
         ImageUploadOptions.check({"overview_resampler": "best"})
+
+
+# --- Profiles -------------------------------------------------------------------------------------------------------
+
+
+def test_a_profile_is_set_by_value_or_by_names_in_any_case() -> None:
+    profile = CogProfile(codec=Codec.ZSTD, level=5, overviews=(2, 4), overview_resampler=OverviewResampler.NEAREST)
+    named = {"codec": "zstd", "level": 5, "overviews": [4, 2], "overview_resampler": "NEAR"}
+
+    assert Product(id="p", cog_profile=profile) == Product.check({"id": "p", "cog_profile": named})
+    assert profile.to_json() == {
+        "codec": "ZSTD", "level": 5, "block_size": 512, "overviews": [2, 4], "overview_resampler": "nearest"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"codec": "snappy"}, r"cog_profile.codec: .*'ZSTD'.*\(found 'snappy'\)"),
+        ({"codec": None}, "cog_profile.codec: .*found 'None'"),
+        ({"level": 15}, r"cog_profile.level: expected at most 12 for DEFLATE \(found '15'\)"),
+        ({"codec": "ZSTD", "level": 23}, "cog_profile.level: .*less than or equal to 22.*found '23'"),
+        ({"codec": "LZW", "level": 5}, r"level: expected none for LZW, only for DEFLATE or ZSTD \(found '5'\)"),
+        ({"quality": 80}, "quality: expected none for DEFLATE, only for JPEG or WEBP"),
+        ({"codec": "JPEG", "quality": 0}, "quality: .*greater than or equal to 1"),
+        ({"codec": "ZSTD", "max_error": 0.5}, "max_error: expected none for ZSTD, only for LERC"),
+        ({"codec": "LERC", "max_error": -1}, "max_error: .*greater than or equal to 0"),
+        ({"block_size": 500}, "block_size: .*512.*found '500'"),
+        ({"overviews": [1]}, "overviews: expected 1 to 16 different whole numbers greater than 1"),
+        ({"overview_resampler": "average_mp"}, "overview_resampler: .*use average"),
+        ({"zip": 1}, "cog_profile.zip: "),
+        ("ZSTD", "cog_profile: .*dictionary or instance of CogProfile"),
+    ],
+)
+def test_profiles_that_are_none(wrong: object, told: str) -> None:
+    with pytest.raises(AttributeValidationError, match=told):
+        Product.check({"id": "p", "cog_profile": wrong})
+
+
+def bands_of(*data_types: str | None) -> list[Band]:
+    return [SpectralBand.check({"name": f"b{i}", "data_type": found}) for i, found in enumerate(data_types)]
+
+
+@pytest.mark.parametrize(
+    ("codec", "data_types", "found"),
+    [
+        ("JPEG", ["Byte", "UInt16"], "1 or 3 bands of uint8, found band 'b1' of uint16"),
+        ("JPEG", ["Byte", None, "Byte", "Byte"], r"found 4 bands in one file \(b0, b1, b2, b3\)"),
+        ("WEBP", ["Byte"] * 5, "3 or 4 bands of uint8, found 5 bands in one file .*"),
+        ("LERC", ["Float64", "Int64"], "float32 or float64, found band 'b1' of int64"),
+    ],
+)
+def test_bands_that_no_file_of_the_codec_can_hold(codec: str, data_types: list[str | None], found: str) -> None:
+    product = Product.check({"id": "p", "cog_profile": {"codec": codec}})
+    with pytest.raises(AttributeValidationError, match=f"Expected for {codec}, .*{found}; choose another codec"):
+        product.require_bands(bands_of(*data_types))
+
+
+@pytest.mark.parametrize(
+    ("codec", "data_types"),
+    [
+        ("JPEG", ["Byte", "Byte"]),  # a third may come
+        ("WEBP", ["Byte", None]),
+        ("LERC", ["Float32"] * 20),
+        ("ZSTD", ["Int64", "Float16"]),
+    ],
+)
+def test_bands_that_a_file_of_the_codec_may_hold(codec: str, data_types: list[str | None]) -> None:
+    Product.check({"id": "p", "cog_profile": {"codec": codec}}).require_bands(bands_of(*data_types))
+
+
+# --- Files of uploads -----------------------------------------------------------------------------------------------
 
 
 def request(*files: dict[str, Any]) -> UploadRequest:

@@ -59,6 +59,8 @@ GOOD = """\
 }
 """
 
+DISPLAY = '"default_display_bands": ["red"]'
+
 Write = Callable[..., Path]
 SchemaErrors = Callable[[dict[str, Any]], list[str]]
 
@@ -264,7 +266,16 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
             '"default_display_bands"',
             '"name"',
             21,
-            'product.name: expected one of default_display_bands,.*"name"',
+            'product.name: expected one of cog_profile, default_display_bands,.*"name"',
+        ),
+        (DISPLAY, '"cog_profile": {"codec": "SNAPPY"}', 21, "cog_profile.codec: expected .*'ZSTD'.*, found \"SNAPPY\""),
+        (DISPLAY, '"cog_profile": {"level": 15}', 21, "cog_profile.level: expected at most 12 for DEFLATE, found 15"),
+        (DISPLAY, '"cog_profile": {"zip": 1}', 21, 'cog_profile.zip: expected one of codec, level, .*, found "zip"'),
+        (
+            f'{DISPLAY}\n  }},\n  "ingest:bands": [\n    {{',
+            '"cog_profile": {"codec": "JPEG"}\n  },\n  "ingest:bands": [\n    {"data_type": "UInt16",',
+            23,
+            "ingest:bands: Expected for JPEG, the codec of the product's cog_profile, .*, found band 'red' of uint16",
         ),
         ('"spectral"', '"optical"', 26, 'ingest:bands.0.type: expected one of spectral, microwave.*found "optical"'),
         ('"type": "mask",', "", 29, "ingest:bands.1: expected one of spectral, .*, found null"),

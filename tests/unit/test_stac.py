@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_ingest.models.bands import Band, ClassBand, GenericBand, Layout, MaskBand, MicrowaveBand, SpectralBand
-from stac_ingest.models.enums import DataType, OverviewResampler, StorageState
+from stac_ingest.models.cog import CogProfile
+from stac_ingest.models.enums import Codec, DataType, OverviewResampler, StorageState
 from stac_ingest.models.image import Image
 from stac_ingest.models.product import Product
 from stac_ingest.models.raster import BandStatistics, Conversion, Preview, Raster, RasterBand
@@ -67,6 +68,7 @@ PRODUCT = Product(
     start_datetime=datetime(2015, 1, 1, tzinfo=UTC),
     revisit_period_minutes_min=60,
     default_display_bands=["red"],
+    cog_profile=CogProfile(codec=Codec.ZSTD, level=5, block_size=256, overviews=(2, 4), overview_resampler="nearest"),
 )
 
 
@@ -113,15 +115,14 @@ def conversion(rasters: Sequence[Raster], **attributes: Any) -> Conversion:
     })  # fmt: skip
 
 
-def item_of(image: Image, bands: Sequence[Band] = BANDS, **attributes: Any) -> Json:
+def item_of(image: Image, bands: Sequence[Band] = BANDS, profile: CogProfile | None = None, **attributes: Any) -> Json:
     keys = Layout.of(bands).asset_keys()
     rasters = [
         raster(key, len(file.bands)) for key, file in zip(keys, Layout.of(bands).files, strict=True)
     ]  # fmt: skip
     hrefs = {key: f"s3://bucket/{key}.tif" for key in (*keys, "thumbnail", "overview")}
-    return item_from_conversion(
-        image, bands, conversion(rasters, **attributes), hrefs, default_display_bands=None, now=NOW
-    )
+    product = Product(id="p", cog_profile=profile)
+    return item_from_conversion(image, product, bands, conversion(rasters, **attributes), hrefs, now=NOW)
 
 
 # --- Products -------------------------------------------------------------------------------------------------------
@@ -154,6 +155,16 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3
     extra=st.dictionaries(TEXTS, st.none() | st.booleans() | st.integers() | TEXTS, max_size=3),
     years=st.tuples(st.none() | st.integers(1970, 2030), st.none() | st.integers(1970, 2030)),
     display=st.none() | st.lists(st.sampled_from(["red", "nir"]), min_size=1, max_size=4),
+    profile=st.none()
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "codec": st.sampled_from(Codec),
+            "block_size": st.sampled_from([128, 2048]),
+            "overviews": st.lists(st.integers(2, 64), min_size=1, max_size=4, unique=True),
+            "overview_resampler": st.sampled_from(OverviewResampler),
+        },
+    ),
 )
 def test_any_product_comes_back(
     name: str,
@@ -162,6 +173,7 @@ def test_any_product_comes_back(
     extra: Json,
     years: tuple[int | None, int | None],
     display: list[str] | None,
+    profile: Json | None,
 ) -> None:
     start, end = (None if year is None else datetime(year, 1, 1, tzinfo=UTC) for year in years)
     product = Product(
@@ -173,6 +185,7 @@ def test_any_product_comes_back(
         start_datetime=start,
         end_datetime=end,
         default_display_bands=display,
+        cog_profile=profile,
     )
 
     assert product_from_collection(collection_from_product(product, [])) == product
@@ -213,7 +226,8 @@ def test_collections_are_valid_stac(schema_errors: Errors) -> None:
         collection = collection_from_product(product, bands)
         assert schema_errors(collection) == []
         assert pystac.Collection.from_dict(copy.deepcopy(collection)).id == product.id
-    assert schema_errors({**collection_from_product(PRODUCT, BANDS), "ingest:bands": [{"name": 5}]})
+    for wrong in ({"ingest:bands": [{"name": 5}]}, {"ingest:product": {"cog_profile": {"codec": "SNAPPY"}}}):
+        assert schema_errors({**collection_from_product(PRODUCT, BANDS), **wrong})
 
 
 def test_bands_as_stac_has_them() -> None:
@@ -350,7 +364,7 @@ def test_items_of_conversions_are_valid_stac(schema_errors: Errors) -> None:
     assert schema_errors({**item_of(image, [BANDS[0], BANDS[1]]), "links": LINKS}) == []
     nowhere = raster("red", code=None, metre_resolution=None, overviews=(), bands=(RasterBand(data_type="uint16"),))
     bare = item_from_conversion(
-        image, [BANDS[0]], conversion([nowhere], previews=()), {"red": "s3://b/k"}, default_display_bands=None, now=NOW
+        image, Product(id="p"), [BANDS[0]], conversion([nowhere], previews=()), {"red": "s3://b/k"}, now=NOW
     )
     assert schema_errors({**bare, "links": LINKS}) == []
     assert schema_errors({**item, "properties": {**item["properties"], "ingest:fill_fraction": 2}})
@@ -501,6 +515,27 @@ def apply(target: Any, patch: Any) -> Any:
 def test_a_patch_makes_the_new_of_the_old(old: Json, new: Json) -> None:
     assert apply(old, merge_patch(old, new)) == new
     assert merge_patch(new, new) == {}
+
+
+@pytest.mark.parametrize(
+    ("profile", "told"),
+    [
+        (None, "unchanged"),
+        ({"codec": "ZSTD", "level": 5}, "unchanged"),
+        ({"codec": "LERC"}, "unchanged"),
+        ({"codec": "WEBP", "quality": 100}, "unchanged"),
+        ({"codec": "WEBP"}, "changed by lossy compression (WEBP)"),
+        ({"codec": "JPEG", "quality": 100}, "changed by lossy compression (JPEG)"),
+        ({"codec": "LERC", "max_error": 0.5}, "changed by at most 0.5 (LERC)"),
+    ],
+)
+def test_an_item_says_whether_pixels_were_changed(profile: Json | None, told: str) -> None:
+    image = Image(product_id="p", name="n", acquired=NOW)
+
+    item = item_of(image, profile=None if profile is None else CogProfile.check(profile))
+
+    expected = f"Written as Cloud-Optimized GeoTIFF from the uploaded pixels, {told}, overviews by average"
+    assert item["properties"]["processing:lineage"] == expected
 
 
 def test_a_patch_names_only_what_changed() -> None:

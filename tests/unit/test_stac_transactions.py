@@ -168,6 +168,9 @@ def test_an_item_belongs_where_it_is_sent() -> None:
         checked_collection(COLLECTION, "other")
 
 
+UINT16: Json = {"name": "a", "type": "spectral", "data_type": "UInt16"}
+
+
 def test_a_collection_is_something_that_we_can_read() -> None:
     assert checked_collection(COLLECTION, "c") == COLLECTION
     assert checked_collection({**COLLECTION, "assets": None, "keywords": None}, None) == COLLECTION
@@ -183,6 +186,9 @@ def test_a_collection_is_something_that_we_can_read() -> None:
         {"ingest:bands": {}},
         {"ingest:bands": [None]},
         {"ingest:bands": [{"name": "a"}]},
+        {"ingest:product": {"cog_profile": {"level": 15}}},
+        {"ingest:product": {"cog_profile": {"codec": None}}},
+        {"ingest:product": {"cog_profile": {"codec": "JPEG"}}, "ingest:bands": [UINT16]},
     ]
     for wrong in wrongs:
         with pytest.raises(RequestError) as caught:
