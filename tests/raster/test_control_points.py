@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from rasterio.rpc import RPC
 from rasterio.shutil import copy
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform
+from rasterio.warp import reproject, transform
 from rio_cogeo.cogeo import cog_validate
 
+from stac_ingest.client.reading.geocontext import GeoContext
 from stac_ingest.errors import UploadError
 from stac_ingest.local import Asked, convert_file
 from stac_ingest.models.enums import Codec, UploadFileKind
@@ -34,6 +36,7 @@ from stac_ingest.models.raster import CogProfile, Limits, SourceFile
 from stac_ingest.raster.source import Header, Place, open_source, place_of
 from stac_ingest.stac import bbox_of
 from tests.raster.control_points import HEIGHT, PLACES, WIDTH, gcps_of, save_swath, swath
+from tests.raster.images import Images
 
 if TYPE_CHECKING:
     from tests.raster.conftest import Noise, Refuse, Run
@@ -43,6 +46,11 @@ CORNER = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 WORLD_FILE = "10\n0\n0\n-10\n500005\n4999995\n"
 BENT = ("bent", "nine points")
 """GDAL fits the way from the ground to pixels by a polynomial of its own, which such ground is not made for."""
+
+
+@pytest.fixture
+def images() -> Images:
+    return Images()
 
 
 def place_in(path: Path, given: Georeference | None = None) -> Place:
@@ -396,3 +404,85 @@ def test_rational_polynomials_alone_are_refused(refuse: Refuse, run: Run, tmp_pa
     with rasterio.open(run(tmp_path / "a.tif", placed=True).rasters[0].path) as cog:
         assert cog.rpcs.to_dict() == rpcs.to_dict()
         assert cog.transform == CORNER
+
+
+# --- Reading
+
+
+def read_by_gdal(path: Path, shape: tuple[int, int], grid: Any, how: str = "nearest") -> tuple[Any, Any]:
+    made = np.zeros((2, *shape), "uint16")
+    with rasterio.open(path) as file:
+        band = rasterio.band(file, 1)
+        reproject(
+            band, made, dst_transform=grid.transform, dst_crs=grid.crs, dst_alpha=2, dst_nodata=0,
+            resampling=rasterio.enums.Resampling[how],
+        )  # fmt: skip
+    return made[0], made[1] > 0
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_without_a_place_it_is_read_as_gdal_warps_it(run: Run, tmp_path: Path, images: Images, name: str) -> None:
+    path = save_swath(tmp_path / "a.tif", PLACES[name])
+    raster = run(path).rasters[0]
+
+    array, info = images(raster.path).ndarray("b", raster_info=True)
+
+    pixels, valid, profile = warped(path)
+    assert info["size"] == [profile["width"], profile["height"]]
+    assert info["geoTransform"] == pytest.approx(profile["transform"].to_gdal(), abs=1e-9)
+    assert array.shape == pixels.shape
+    assert (np.ma.getmaskarray(array) == ~valid).mean() > 0.999
+    # Along lines of its own, either is at most an eighth of a pixel off.
+    assert (array.filled(0) == pixels).mean() > (0.9 if name == "hills" else 0.999)
+
+
+@pytest.mark.parametrize("west", [179.8, -180.2])
+def test_both_sides_of_the_antimeridian_are_read(run: Run, tmp_path: Path, images: Images, west: float) -> None:
+    path = save_swath(tmp_path / "a.tif", PLACES["across 180"])
+    context = GeoContext(
+        bounds=(west, 61.95, west + 0.4, 62.05), bounds_crs="EPSG:4326", crs="EPSG:4326", resolution=0.001
+    )
+
+    array = images(run(path).rasters[0].path).ndarray("b", context)
+
+    grid = replace(context.grid, transform=context.grid.transform.translation(179.8 - west, 0) @ context.grid.transform)
+    pixels, valid = read_by_gdal(path, array.shape[1:], grid)
+    assert valid.all()
+    assert not np.ma.getmaskarray(array).any()
+    assert (array.data[0] == pixels).mean() > 0.999
+
+
+@pytest.mark.parametrize(("name", "crs"), [("Sentinel-1", UTM), ("bent", "EPSG:3857"), ("metres", "EPSG:4326")])
+@pytest.mark.parametrize("how", ["near", "cubic"])
+def test_on_any_grid_it_is_read_as_gdal_warps_it(
+    run: Run, tmp_path: Path, images: Images, name: str, crs: str, how: str
+) -> None:
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    smooth = (30_000 + 9000 * np.sin(x / 40) + 9000 * np.cos(y / 30)).astype("uint16")[None]
+    path = save_swath(tmp_path / "a.tif", PLACES[name], smooth)
+    image = images(run(path).rasters[0].path)
+    _, _, native = warped(path, crs=crs)
+    context = GeoContext(
+        bounds=tuple(rasterio.transform.array_bounds(native["height"], native["width"], native["transform"])),
+        bounds_crs=crs, crs=crs, shape=(200, 220),
+    )  # fmt: skip
+
+    array = image.ndarray("b", context, resampler=how)
+
+    pixels, valid = read_by_gdal(path, (200, 220), context.grid, {"near": "nearest"}.get(how, how))
+    both = valid & ~np.ma.getmaskarray(array)[0]
+    assert (valid == ~np.ma.getmaskarray(array)[0]).mean() > 0.99
+    off = np.abs(array.filled(0)[0].astype(int) - pixels)[both]
+    assert np.quantile(off, 0.99) < (1 if how == "near" else 400)
+
+
+def test_a_coarse_grid_is_read_from_an_overview(run: Run, tmp_path: Path, images: Images) -> None:
+    path = save_swath(tmp_path / "a.tif", PLACES["Sentinel-1"], np.full((1, HEIGHT, WIDTH), 7, "uint16"))
+    raster = run(path, overviews=(2, 4)).rasters[0]
+
+    array = images(raster.path).ndarray("b", resolution=0.01, resampler="average")
+
+    covered = 1 - np.ma.getmaskarray(array).mean()
+    _, valid, _ = warped(path)
+    assert set(array.compressed()) == {7}
+    assert covered == pytest.approx(valid.mean(), abs=0.1)
