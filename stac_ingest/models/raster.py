@@ -74,13 +74,13 @@ class Raster(Value):
     """Bytes before the first block."""
     shape: tuple[int, int]
     """(y, x) in pixels."""
-    transform: tuple[float, float, float, float, float, float]
-    """Row-major affine, as in `proj:transform`: (dx, rx, x, ry, dy, y)."""
-    bbox: tuple[float, float, float, float]
-    """Bounds in the raster's own coordinate system."""
+    transform: tuple[float, float, float, float, float, float] | None
+    """Row-major affine, as in `proj:transform`: (dx, rx, x, ry, dy, y); None where ground control points place it."""
+    bbox: tuple[float, float, float, float] | None
+    """Bounds in the raster's own coordinate system; None where it has none."""
     code: str | None
     """Authority and code of the coordinate system, if it has one."""
-    wkt2: str
+    wkt2: str | None
     bands: tuple[RasterBand, ...]
     overviews: tuple[int, ...]
     resampler: OverviewResampler

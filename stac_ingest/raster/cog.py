@@ -179,6 +179,7 @@ def write_cog(
                 files.append(pyramid.copy_overview(index, factor, stack))
                 progress(0.7 + 0.2 * (index + 1) / len(others), "overviews")
         written = tiff.write_in_order(files, path, lambda share: progress(0.9 + 0.1 * share, "write"))
+        _require_layout(path, factors)
     return Cog(
         path=path,
         place=place,
@@ -260,7 +261,7 @@ class _Pyramid:
             "BIGTIFF": "YES",  # which is what raster/tiff.py reads
             "NUM_THREADS": "ALL_CPUS",
             **creation_options(self.profile, self.header),
-            **({"crs": place.crs, "transform": place.transform} if place else {}),
+            **({"crs": place.crs, "transform": place.transform, "gcps": place.gcps} if place else {}),
         }
         with self._created(path, factor, options, internal_mask=True) as file:
             if place:
@@ -511,17 +512,23 @@ def _gdal_tells_apart(factors: Sequence[int], shape: tuple[int, int]) -> bool:
     return all(side / -(-side // factor) > factor - 0.5 for factor in factors for side in shape)
 
 
+def _require_layout(path: Path, factors: Sequence[int]) -> None:
+    """Open a file that was written, as readers will, and make sure that it is what was meant."""
+    with rasterio.open(path) as file:
+        layout, overviews = file.tags(ns="IMAGE_STRUCTURE").get("LAYOUT"), len(file.overviews(1))
+    if layout != "COG" or overviews != len(factors):
+        raise UploadError(
+            "INVALID_OUTPUT",
+            f"Expected a Cloud-Optimized GeoTIFF with {len(factors)} overviews to be written, found layout"
+            f" {layout} with {overviews}; please report it with the file.",
+        )
+
+
 def describe_cog(cog: Cog, asset: str) -> Raster:
-    """Open a file that was written, as readers will, and return what is to be known of it."""
+    """Return what is to be known of a file."""
     with rasterio.open(cog.path) as file:
-        layout = file.tags(ns="IMAGE_STRUCTURE").get("LAYOUT")
-        if layout != "COG" or len(file.overviews(1)) != len(cog.factors):
-            raise UploadError(
-                "INVALID_OUTPUT",
-                f"Expected a Cloud-Optimized GeoTIFF with {len(cog.factors)} overviews to be written, found layout"
-                f" {layout} with {len(file.overviews(1))}; please report it with the file.",
-            )
-        authority = file.crs.to_authority()
+        # Ground control points have a coordinate system, the pixels that they place have none (STAC Projection v2.0.0).
+        authority = file.crs and file.crs.to_authority()
         pixels = file.width * file.height
         data_type = DataType.from_numpy(file.dtypes[0]).numpy
         return Raster(
@@ -531,25 +538,29 @@ def describe_cog(cog: Cog, asset: str) -> Raster:
             sha256=cog.file.sha256,
             header_size=cog.file.header_size,
             shape=file.shape,
-            transform=file.transform[:6],
-            bbox=tuple(file.bounds),
+            transform=file.transform[:6] if file.crs else None,
+            bbox=tuple(file.bounds) if file.crs else None,
             code=":".join(authority) if authority else None,
-            wkt2=file.crs.to_wkt(version="WKT2_2019"),
+            wkt2=file.crs and file.crs.to_wkt(version="WKT2_2019"),
             bands=tuple(
                 RasterBand(data_type=data_type, nodata=cog.nodata, statistics=tally.statistics(pixels))
                 for tally in cog.tallies
             ),
             overviews=cog.factors,
             resampler=cog.resampler,
-            metre_resolution=_metre_resolution(cog.place),
+            metre_resolution=_metre_resolution(cog.place, file.width / 2, file.height / 2),
         )
 
 
-def _metre_resolution(place: Place) -> float | None:
-    side: float = abs(place.transform.determinant) ** 0.5
+def _metre_resolution(place: Place, column: float, row: float) -> float | None:
+    """Return the side of a square that is as large as a pixel at this position."""
+    (x, right_x, below_x), (y, right_y, below_y) = place.coordinates(
+        np.array([column, column + 1, column]), np.array([row, row, row + 1])
+    )
+    area = float(abs((right_x - x) * (below_y - y) - (below_x - x) * (right_y - y)))
     if place.crs.is_geographic:
-        return round(side * METRES_PER_DEGREE, 3)
+        return round(METRES_PER_DEGREE * math.sqrt(area * abs(math.cos(math.radians(y)))), 3)
     try:
-        return round(side * float(place.crs.linear_units_factor[1]), 6)
+        return round(math.sqrt(area) * float(place.crs.linear_units_factor[1]), 6)
     except rasterio.errors.CRSError:
         return None

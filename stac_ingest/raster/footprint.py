@@ -117,7 +117,7 @@ def _split(unwrapped: Any, steps: float) -> BaseGeometry:
 
 
 def _lonlat(xy: Any, place: Place, name: str) -> Any:
-    xs, ys = place.transform @ (xy[:, 0], xy[:, 1])
+    xs, ys = place.coordinates(xy[:, 0], xy[:, 1])
     try:
         lon, lat = rasterio.warp.transform(place.crs, _WGS84, list(xs), list(ys))
     except (RasterioError, CRSError, CPLE_BaseError) as error:
@@ -130,11 +130,11 @@ def _lonlat(xy: Any, place: Place, name: str) -> Any:
 
 
 def _outside(name: str, place: Place) -> UploadError:
-    x, y = place.transform.c, place.transform.f
+    x, y = place.coordinates(0, 0)
     return UploadError(
         "INVALID_GEOREFERENCE",
         f"Expected {name!r} to lie on the Earth, found its corner at ({x:g}, {y:g}) in {place.crs.to_string()[:60]},"
-        " which is outside; check its geotransform and coordinate system.",
+        " which is outside; check its geotransform or control points, and its coordinate system.",
     )
 
 

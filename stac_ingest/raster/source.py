@@ -17,9 +17,11 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.transform import GCPTransformer
 from rasterio.windows import Window
 
 from stac_ingest.errors import UploadError
@@ -31,14 +33,31 @@ from stac_ingest.raster.sniff import HEAD_BYTES, driver_for
 Pixels = NDArray[Any]
 Mask = NDArray[np.bool_]
 BLOCK_ROWS = 512
+SECOND_ORDER = 6
+"""Control points to which GDAL fits a polynomial of the second order instead of the first."""
+MAX_MISS = 0.1
+"""By how much that may miss a control point, as a share of what all of them span."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the pixels of a source lie."""
+    """Where the pixels of a source lie: by a transform, or else by ground control points."""
 
     crs: CRS
-    transform: Affine
+    transform: Affine | None = None
+    gcps: tuple[GroundControlPoint, ...] = ()
+
+    def coordinates(self, columns: Any, rows: Any) -> tuple[Any, Any]:
+        """Return the coordinates (x, y) of positions in the image.
+
+        Control points are fitted as GDAL does it when it warps a file and is not told how: by a polynomial, of the
+        second order from SECOND_ORDER points on.
+        """
+        if self.transform is not None:
+            return self.transform @ (columns, rows)
+        with GCPTransformer(self.gcps) as transformer:
+            xs, ys = transformer.xy(rows, columns, offset="ul")
+        return xs, ys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +87,9 @@ class Header:
     colorinterp: tuple[ColorInterp, ...] | None = None
     colormap: dict[int, tuple[int, int, int, int]] | None = None
     notes: tuple[BandNotes, ...] = field(default=())
+    gcps: tuple[GroundControlPoint, ...] = ()
+    """Ground control points of a file that has no transform."""
+    gcps_crs: CRS | None = None
     rpcs: Any = None
     """Rational polynomial coefficients, as rasterio has them."""
 
@@ -158,6 +180,7 @@ class FileSource:
         # A nodata value that rasterio cannot tell exactly is kept as a mask.
         blurred = count == 1 and MaskFlags.nodata in flags and _is_blurred(dataset.nodata, data_type.numpy)
         georeferenced = dataset.transform != Affine.identity()
+        gcps, gcps_crs = ((), None) if georeferenced else dataset.gcps
         self._header = Header(
             name=name,
             width=dataset.width,
@@ -179,14 +202,10 @@ class FileSource:
                 )
                 for i in range(count)
             ),
+            gcps=tuple(gcps),
+            gcps_crs=gcps_crs,
             rpcs=dataset.rpcs,
         )
-        if dataset.crs is None and dataset.gcps[0] and not georeferenced:
-            raise UploadError(
-                "MISSING_GEOREFERENCE",
-                f"{name!r} is placed by ground control points only; expected a geotransform. Warp it first, as with"
-                " gdalwarp, or give geotrans and cs_code with the image.",
-            )
 
     @property
     def header(self) -> Header:
@@ -427,6 +446,8 @@ def check_block(name: str, block: int, limits: Limits) -> None:
 def place_of(header: Header, given: Georeference, sidecars: Sequence[SourceFile]) -> Place:
     """Return where the pixels lie: as the file says, else its sidecars, else what was given with the image.
 
+    Ground control points place them where none of these has a geotransform.
+
     Raises:
         UploadError: `MISSING_GEOREFERENCE`, `GEOREFERENCE_MISMATCH` when file and image contradict each other, or
             `INVALID_GEOREFERENCE`.
@@ -435,18 +456,22 @@ def place_of(header: Header, given: Georeference, sidecars: Sequence[SourceFile]
     beside = {Path(file.name).suffix.lower(): file.path for file in sidecars if Path(file.name).stem == stem}
     prj = beside.pop(".prj", None)
     world = next(iter(beside.values()), None)
-    crs = _agree(
-        header,
-        "coordinate system",
-        header.crs or (parse_crs(prj.read_text(errors="replace")) if prj else None),
-        parse_crs(given.cs_code or given.projection) if given.cs_code or given.projection else None,
-    )
-    transform = _agree(
-        header,
-        "geotransform",
-        header.transform or (parse_world_file(world) if world else None),
-        Affine.from_gdal(*given.geotrans) if given.geotrans else None,
-    )
+    found = header.transform or (parse_world_file(world) if world else None)
+    found_crs = parse_crs(prj.read_text(errors="replace")) if prj else None
+    given_transform = Affine.from_gdal(*given.geotrans) if given.geotrans else None
+    given_crs = parse_crs(given.cs_code or given.projection) if given.cs_code or given.projection else None
+    if found is None and given_transform is None:
+        if header.gcps:
+            return _place_by_gcps(header, _agree(header, "coordinate system", header.gcps_crs or found_crs, given_crs))
+        if header.rpcs:
+            raise UploadError(
+                "MISSING_GEOREFERENCE",
+                f"{header.name!r} is placed by rational polynomials (RPC) only, which ask for the height of each"
+                " pixel; orthorectify it first, as with gdalwarp -rpc -to RPC_DEM=dem.tif, or give geotrans and cs_code"
+                " with the image.",
+            )
+    crs = _agree(header, "coordinate system", header.crs or found_crs, given_crs)
+    transform = _agree(header, "geotransform", found, given_transform)
     corner = transform @ (header.width, header.height)
     if not all(map(math.isfinite, (*transform[:6], *corner))) or not 1e-30 <= abs(transform.determinant) < math.inf:
         raise UploadError(
@@ -454,6 +479,54 @@ def place_of(header: Header, given: Georeference, sidecars: Sequence[SourceFile]
             f"Expected a geotransform that maps pixels to an area, found {transform.to_gdal()} for {header.name!r}.",
         )
     return Place(crs=crs, transform=transform)
+
+
+def _place_by_gcps(header: Header, crs: CRS) -> Place:
+    xs = np.array([point.x for point in header.gcps])
+    eastward = np.where(xs < 0, xs + 360, xs)
+    if crs.is_geographic and np.ptp(eastward) < 180 < np.ptp(xs):
+        xs = eastward  # across the antimeridian; a polynomial would lead from 180 to -180 the long way round
+    place = Place(
+        crs=crs,
+        gcps=tuple(
+            GroundControlPoint(point.row, point.col, float(x), point.y, point.z)
+            for point, x in zip(header.gcps, xs, strict=True)
+        ),
+    )
+    _require_placed(header.name, place)
+    return place
+
+
+def _require_placed(name: str, place: Place) -> None:
+    """Refuse control points that leave open where pixels lie, or that GDAL would miss by far."""
+    pixels = np.array([(point.col, point.row) for point in place.gcps])
+    known = np.array([(point.x, point.y) for point in place.gcps])
+    if not (_determines(pixels) and _determines(known)):
+        raise UploadError(
+            "INVALID_GEOREFERENCE",
+            f"Expected {name!r} to have ground control points that place each pixel: at least 3 that are not on one"
+            f" line, and from {SECOND_ORDER} on not on two; found {len(known)} that do not. Give geotrans and cs_code"
+            " with the image, or upload a file with more points.",
+        )
+    miss = np.abs(np.column_stack(place.coordinates(*pixels.T)) - known).max(axis=0) / np.ptp(known, axis=0)
+    if not miss.max() < MAX_MISS:
+        raise UploadError(
+            "INVALID_GEOREFERENCE",
+            f"Expected a polynomial through the ground control points of {name!r}, found one of them off it by"
+            f" {miss.max():.0%} of what they span; is a pole among them? Warp the file first, as with gdalwarp -tps, or"
+            " give geotrans and cs_code with the image.",
+        )
+
+
+def _determines(positions: NDArray[Any]) -> bool:
+    """Return whether there is one polynomial alone that has given values at these positions."""
+    if not np.isfinite(positions).all():
+        return False
+    x, y = ((positions - positions.mean(axis=0)) / np.maximum(np.ptp(positions, axis=0), 1e-30)).T
+    terms = [np.ones_like(x), x, y]
+    if len(positions) >= SECOND_ORDER:
+        terms += [x * x, x * y, y * y]
+    return int(np.linalg.matrix_rank(np.column_stack(terms), rtol=1e-6)) == len(terms)
 
 
 def _agree(header: Header, what: str, found: Any, given: Any) -> Any:

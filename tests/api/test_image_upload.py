@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
 
 from stac_ingest import (
     AttributeValidationError,
     DataType,
     DocumentState,
     File,
+    GeoContext,
     Image,
     ImageUpload,
     ImageUploadEventSeverity,
@@ -45,6 +47,7 @@ from tests.api.images import (
     wait_until,
 )
 from tests.conftest import GeotiffMaker, ProductMaker, Service, upload_done
+from tests.raster.control_points import HEIGHT, PLACES, WIDTH, save_swath
 
 
 class Unseekable(io.RawIOBase):
@@ -111,6 +114,27 @@ def test_files_of_every_kind_become_the_same_image(make_product: ProductMaker, m
     for upload in uploads:
         assert upload.image is not None
         np.testing.assert_array_equal(read(upload.image, "blue").filled(0), expected, upload.image.name)
+
+
+def test_a_swath_is_placed_by_its_control_points(make_product: ProductMaker, tmp_path: Path) -> None:
+    product = make_product("vv")
+    path = save_swath(tmp_path / "swath.tif", PLACES["across 180"])
+
+    image = upload_done(new(product), path).image
+
+    assert image is not None
+    assert image.geometry is not None
+    assert image.geometry["type"] == "MultiPolygon"
+    assert (image.geotrans, image.cs_code, image.x_pixels, image.y_pixels) == (None, None, WIDTH, HEIGHT)
+    with rasterio.open(path) as source, stored(image, "vv") as cog, WarpedVRT(source, add_alpha=True) as warped:
+        np.testing.assert_array_equal(cog.read(), source.read())
+        array, info = image.ndarray("vv", raster_info=True)
+        assert info["geoTransform"] == pytest.approx(warped.transform.to_gdal(), abs=1e-9)
+        assert (array.filled(0)[0] == warped.read(1)).mean() > 0.999
+        assert (np.ma.getmaskarray(array)[0] == (warped.read(2) == 0)).mean() > 0.999
+    there = image.ndarray("vv", image.geocontext)
+    assert np.abs(np.subtract(there.shape, array.shape)).max() <= 3
+    assert not np.ma.getmaskarray(image.ndarray("vv", GeoContext(bounds=(179.9, 61.9, -179.9, 62.1)))).any()
 
 
 def test_bands_spread_over_several_files(make_product: ProductMaker, make_geotiff: GeotiffMaker) -> None:

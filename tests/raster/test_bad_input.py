@@ -328,18 +328,6 @@ def test_nothing_says_where_it_lies(refuse: Refuse, tmp_path: Path, save_array: 
     assert "coordinate system" in refuse("MISSING_GEOREFERENCE", array, placed=Georeference(geotrans=CORNER))
 
 
-def test_control_points_alone_do_not_say_where_it_lies(refuse: Refuse, tmp_path: Path, noise: Noise) -> None:
-    path = tmp_path / "points.tif"
-    points = [rasterio.control.GroundControlPoint(r, c, 500_000 + c, 5e6 - r) for r in (0, 20) for c in (0, 30)]
-    profile = {"driver": "GTiff", "width": 30, "height": 20, "count": 1, "dtype": "uint8", "gcps": points, "crs": UTM}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, "w", **profile) as tiff:
-            tiff.write(noise("uint8", 1, 20, 30))
-
-    assert "control points" in refuse("MISSING_GEOREFERENCE", path)
-
-
 def test_file_and_image_contradict_each_other(refuse: Refuse, write_tiff: WriteTiff, noise: Noise) -> None:
     path = write_tiff("there.tif", noise("uint8", 1, 20, 30))
 

@@ -174,6 +174,24 @@ def test_pixel_is_point_does_not_shift_the_image(run: Run, write_tiff: WriteTiff
         assert cog.bounds == source.bounds
 
 
+@pytest.mark.parametrize(
+    ("crs", "transform", "metres"),
+    [
+        (UTM, CORNER, 10),
+        (UTM, Affine(20, 0, 500_000, 0, -5, 5_000_000), 10),
+        ("EPSG:2263", CORNER, 3.048006),
+        ("EPSG:4326", Affine(0.001, 0, 10, 0, -0.001, 0.02), 111.319),
+        ("EPSG:4326", Affine(0.002, 0, 10, 0, -0.001, 60.02), 111.319),
+    ],
+)
+def test_the_resolution_is_the_side_of_a_square_as_large_as_a_pixel_at_the_centre(
+    run: Run, write_tiff: WriteTiff, noise: Noise, crs: str, transform: Affine, metres: float
+) -> None:
+    path = write_tiff("a.tif", noise("uint8", 1, 40, 60), crs=crs, transform=transform)
+
+    assert run(path).rasters[0].metre_resolution == pytest.approx(metres, abs=1e-3)
+
+
 def test_a_coordinate_system_without_a_code_is_kept(run: Run, save_array: SaveArray, noise: Noise) -> None:
     albers = "+proj=aea +lat_0=23 +lon_0=-96 +lat_1=29.5 +lat_2=45.5 +x_0=0 +y_0=0 +datum=NAD83 +units=m +no_defs"
     sinusoidal = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"

@@ -38,6 +38,7 @@ def footprint_of(valid: Valid, where: Place) -> Json:
 
 
 def project(where: Place, columns: NDArray[Any], rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    assert where.transform is not None
     a, b, c, d, e, f = where.transform[:6]
     return a * columns + b * rows + c, d * columns + e * rows + f
 
@@ -159,6 +160,7 @@ def test_it_is_sound_and_contains_the_centre_of_every_valid_pixel(where: Place, 
 @pytest.mark.parametrize("name", ["UTM", "degrees", "rotated", "Lambert"])
 def test_of_a_full_image_it_is_the_rectangle(name: str) -> None:
     where = PLACES[name]
+    assert where.transform is not None
     height, width = SHAPE
 
     found = shapely.geometry.shape(footprint_of(np.ones(SHAPE, bool), where))

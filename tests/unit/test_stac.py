@@ -393,6 +393,25 @@ def test_an_item_says_what_was_written() -> None:
     assert (item["bbox"], item["geometry"]) == ([10, 40, 11, 41], SQUARE)
 
 
+def test_pixels_that_control_points_place_have_no_coordinate_system(schema_errors: Errors) -> None:
+    """As the Projection extension wants it; with a code, GDAL would take `proj:bbox` and `proj:shape` for a grid."""
+    image = Image(product_id="p", name="n", acquired=NOW)
+    swath = raster("red", code=None, wkt2=None, transform=None, bbox=None)
+
+    item = item_from_conversion(
+        image, Product(id="p"), [BANDS[0]], conversion([swath], previews=()), {"red": "s3://b/k"}, now=NOW
+    )
+
+    assert schema_errors({**item, "links": LINKS}) == []
+    (asset,) = item["assets"].values()
+    assert {name for name in asset if name.startswith("proj:")} == {"proj:shape"}
+    assert "proj:code" not in item["properties"]
+    assert item["properties"]["gsd"] == asset["raster:spatial_resolution"] == 10
+    found = image_from_item(item)
+    assert (found.x_pixels, found.y_pixels) == (100, 200)
+    assert (found.geotrans, found.cs_code, found.projection) == (None, None, None)
+
+
 def test_the_attributes_given_with_the_upload_win() -> None:
     mine = {"type": "Point", "coordinates": [1, 2]}
     image = Image(product_id="p", name="n", acquired=NOW, fill_fraction=0.1, geometry=mine)

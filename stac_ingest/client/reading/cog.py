@@ -98,7 +98,7 @@ def opened(href: str, image_id: str, **options: Any) -> Any:
         file = DatasetReader(href, driver=list(DRIVERS), **options)
     except RasterioIOError as error:
         raise _unreadable(href, image_id, error) from error
-    if file.crs is None:
+    if file.crs is None and file.gcps[1] is None:
         file.close()
         raise ClientError(
             f"The file {href} of image {image_id!r} does not say where its pixels lie; upload it to read it."
@@ -125,13 +125,25 @@ def _overview(file: Any, grid: Grid) -> int | None:
 
 def _reduction(file: Any, grid: Grid) -> tuple[float, float]:
     """Return how many of the file's pixels make one of the grid, along its columns and its rows."""
-    from rasterio.warp import calculate_default_transform
-
     if file.crs == grid.crs:
         return replace(grid, transform=~file.transform @ grid.transform).pixel
-    transform, _, _ = calculate_default_transform(file.crs, grid.crs, file.width, file.height, *file.bounds)
+    side, _ = _default_grid(file, grid.crs).pixel
     along, across = grid.pixel
-    return along / float(transform.a), across / float(transform.a)
+    return along / side, across / side
+
+
+def grid_of(file: Any) -> Grid:
+    """Return where the pixels of a file lie; of one that ground control points place, where GDAL would warp them to."""
+    return Grid(file.crs, file.transform, file.width, file.height) if file.crs else _default_grid(file, file.gcps[1])
+
+
+def _default_grid(file: Any, crs: Any) -> Grid:
+    """Return the grid in a coordinate system that GDAL warps a file to when it is not given one."""
+    from rasterio.warp import calculate_default_transform
+
+    gcps, gcps_crs = file.gcps
+    place = file.bounds._asdict() if file.crs else {"gcps": gcps}
+    return Grid(crs, *calculate_default_transform(file.crs or gcps_crs, crs, file.width, file.height, **place))
 
 
 def _read(file: Any, source: Source, grid: Grid, resampler: ResampleAlgorithm) -> Block:
@@ -237,9 +249,10 @@ def _warped(file: Any, source: Source, grid: Grid, nodata: float | None, resampl
 
 def _turns(file: Any, grid: Grid) -> list[Grid]:
     """Return the grid, and itself a turn around the globe away if the file is there too: both in degrees."""
-    if not (file.crs.is_geographic and grid.crs.is_geographic):
+    own = grid_of(file)
+    if not (own.crs.is_geographic and grid.crs.is_geographic):
         return [grid]
-    west, _, east, _ = Grid(file.crs, file.transform, file.width, file.height).bounds
+    west, _, east, _ = own.bounds
     turned = (replace(grid, transform=grid.transform.translation(turn, 0) @ grid.transform) for turn in (0, 360, -360))
     there = [one for one in turned if one.bounds[0] < east and one.bounds[2] > west]
     return there or [grid]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stac_ingest import stac
 from stac_ingest.client.connection import path
 from stac_ingest.client.progress import progress_bar
-from stac_ingest.client.reading.cog import OPTIONS, Block, Source, opened, read_block
+from stac_ingest.client.reading.cog import OPTIONS, Block, Source, grid_of, opened, read_block
 from stac_ingest.client.reading.geocontext import GeoContext, Grid, crs_of, require_rasterio
 from stac_ingest.client.reading.pixels import Pixels
 from stac_ingest.client.reading.scaling import Traits, common_type, plan, processed, steps_of
@@ -319,7 +319,7 @@ def _grid_of(image: Image, asset: Json) -> Grid:
         return Grid(crs_of(crs), Affine(*transform[:6]), shape[1], shape[0])
     rasterio = require_rasterio()
     with rasterio.Env(**OPTIONS), opened(asset["href"], image.id) as file:
-        return Grid(file.crs, file.transform, file.width, file.height)
+        return grid_of(file)
 
 
 def _sources(image: Image, names: Sequence[str], bands: Mapping[str, Band]) -> list[Source]:
