@@ -25,14 +25,29 @@ from statistics import median
 
 import rasterio
 
-from benchmarks.contenders import PEERS, Contender, codec, conversion, gdal, ours, rio_cogeo, script
+from benchmarks.contenders import (
+    LEVELS,
+    OURS,
+    PEERS,
+    Contender,
+    codec,
+    conversion,
+    gdal,
+    ours,
+    ours_of,
+    rio_cogeo,
+    script,
+)
 from benchmarks.images import Picture, overviews_of
 from benchmarks.machine import description, say
 from benchmarks.processes import Run, run
+from benchmarks.submission import running_service, seconds_until_visible
+from stac_ingest import DataType
 
 MEMORY_AIM = 600e6
 """Bytes that we may have at most."""
-OUR_CODEC = "ISA-L 2"
+OUR_CODECS = {OURS: "ISA-L 2", **{ours_of(level): f"libdeflate {level}" for level in LEVELS}}
+"""What encodes the blocks, of each of ours."""
 CHIPS = 1000
 
 
@@ -56,8 +71,8 @@ CASES = (
     Case(Picture("array", "uint16", 4, 2048, is_array=True), gdal_aim=1.0),
     Case(Picture("chip", "uint16", 1, 256), rio_aim=None, codec_aim=None),
 )
-SCRIPTS = ("script", "chips")
-SCRIPT_AIM, CHIPS_AIM = 5.0, 10.0
+OTHERS = ("script", "chips", "ingest")
+SCRIPT_AIM, CHIPS_AIM, INGEST_AIM = 5.0, 10.0, 1.3
 
 
 class Missed:
@@ -91,20 +106,23 @@ def main() -> None:
         pictures = [replace(case.picture, side=max(256, case.picture.side // options.shrink)) for case in CASES]
         asked = [case for case in zip(CASES, pictures, strict=True) if case[0].picture.name in options.cases]
         if asked:
-            print("| source | by | seconds | memory (MB) | file (MB) | times ours |\n|---|---|---:|---:|---:|---:|")
+            print("| source | by | seconds | memory (MB) | file (MB) | times ours | times ours of the same level |")
+            print("|---|---|---:|---:|---:|---:|---:|")
         for case, picture in asked:
             print_case(replace(case, picture=picture), folder, options.rounds, missed)
         if "script" in options.cases:
             print_script(pictures[0].made(folder), outputs, options.rounds, missed)
         if "chips" in options.cases:
             print_chips(folder, max(1, CHIPS // options.shrink), options, missed)
+        if "ingest" in options.cases:
+            print_ingest(pictures[0].made(folder), outputs, options.rounds, missed)
         shutil.rmtree(outputs)
     print(f"\n{missed.count} aims missed, in bold." if missed.count else "\nAll aims met.")
 
 
 def parsed_options() -> argparse.Namespace:
     """Return what the command line asks for."""
-    names = [*(case.picture.name for case in CASES), *SCRIPTS]
+    names = [*(case.picture.name for case in CASES), *OTHERS]
     parser = argparse.ArgumentParser(description="Measure how long it takes to make Cloud-Optimized GeoTIFFs.")
     parser.add_argument("--cases", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {names}")
     parser.add_argument("--rounds", type=int, default=3)
@@ -129,8 +147,9 @@ def print_case(case: Case, folder: Path, rounds: int, missed: Missed) -> None:
     say(f"{name}: making the source")
     source = case.picture.made(folder)
     target = folder / "outputs" / "0.tif"
-    us = Contender("stac-ingest", ours([source], target)[:-1])
-    all_of = [us, *rio_cogeo(case.picture, source, case.rio_aim), *gdal(source, case.gdal_aim)]
+    us = [Contender(OURS, ours([source], target)[:-1])]
+    us += [Contender(ours_of(level), ours([source], target, level=level)[:-1]) for level in LEVELS]
+    all_of = [*us, *rio_cogeo(case.picture, source, case.rio_aim), *gdal(source, case.gdal_aim)]
     targets = [target.with_stem(str(index)) for index in range(len(all_of))]
     compare(case.picture, source, all_of, targets)
     runs: list[list[Run]] = [[] for _ in all_of]
@@ -142,16 +161,18 @@ def print_case(case: Case, folder: Path, rounds: int, missed: Missed) -> None:
             taken.append(run([*contender.command, str(output)], contender.environment))
         run(codec(target.with_suffix(".json")))
         codecs.append(json.loads(target.with_suffix(".json").read_text()))
-    our_seconds = seconds(runs[0])
+    took = {contender.name: seconds(taken) for contender, taken in zip(all_of, runs, strict=True)}
     for contender, output, taken in zip(all_of, targets, runs, strict=True):
-        is_ours = contender is us
-        times = "1" if is_ours else missed.marked(seconds(taken) / our_seconds, contender.aim)
-        memory = missed.marked(memory_of(taken), MEMORY_AIM / 1e6 if is_ours else None, "{:.0f}", at_most=True)
-        print_row(name, contender.name, seconds(taken), memory, output.stat().st_size, times)
-    for coder in codecs[0]:
-        alone = median(one[coder]["seconds"] for one in codecs)
-        share = missed.marked(alone / our_seconds, case.codec_aim if coder == OUR_CODEC else None)
-        print_row(name, f"codec alone: {coder}", alone, "", int(codecs[0][coder]["bytes"]), share)
+        memory = missed.marked(memory_of(taken), MEMORY_AIM / 1e6 if contender in us else None, "{:.0f}", at_most=True)
+        times = missed.marked(took[contender.name] / took[OURS], contender.aim)
+        alike = ""
+        if contender.alike:
+            alike = missed.marked(took[contender.name] / took[contender.alike], contender.alike_aim)
+        print_row(name, contender.name, took[contender.name], memory, output.stat().st_size, times, alike)
+    for one, coder in OUR_CODECS.items():
+        alone = median(found[coder]["seconds"] for found in codecs)
+        share = missed.marked(alone / took[one], case.codec_aim)
+        print_row(name, f"codec alone: {coder}", alone, "", int(codecs[0][coder]["bytes"]), "", share)
 
 
 def compare(picture: Picture, source: Path, contenders: Sequence[Contender], targets: Sequence[Path]) -> None:
@@ -176,9 +197,9 @@ def memory_of(taken: Sequence[Run]) -> float:
     return max(one.memory for one in taken) / 1e6
 
 
-def print_row(source: str, name: str, took: float, memory: str, size: int, times: str) -> None:
+def print_row(source: str, name: str, took: float, memory: str, size: int, times: str, alike: str) -> None:
     """Print a row of the table."""
-    print(f"| {source} | {name} | {took:.2f} | {memory} | {size / 1e6:.2f} | {times} |", flush=True)
+    print(f"| {source} | {name} | {took:.2f} | {memory} | {size / 1e6:.2f} | {times} | {alike} |", flush=True)
 
 
 def print_script(source: Path, outputs: Path, rounds: int, missed: Missed) -> None:
@@ -240,6 +261,23 @@ def print_chips(folder: Path, count: int, options: argparse.Namespace, missed: M
     print(f"| the script for each | {whole:.0f} | | {whole / took:.0f} |")
     alike_times = missed.marked(alike / took, CHIPS_AIM, "{:.0f}")
     print(f"| of that, what our command does too | {alike:.0f} | | {alike_times} |", flush=True)
+
+
+def print_ingest(source: Path, outputs: Path, rounds: int, missed: Missed) -> None:
+    """Print how long it takes from the submission of a file until its image is in the catalog."""
+    alone: list[Run] = []
+    visible: list[float] = []
+    with running_service(outputs / "service", DataType.UINT16) as client:
+        for number in range(rounds + 1):
+            say(f"ingest: round {number} of {rounds}" if number else "ingest: warming up")
+            (outputs / "alone.tif").unlink(missing_ok=True)
+            alone.append(run(ours([source], outputs / "alone.tif")))
+            visible.append(seconds_until_visible(source, client, f"image-{number}"))
+    took, writer = median(visible[1:]), seconds(alone[1:])
+    print(f"\nFrom the submission of one file ({source.name}) by the SDK until its image is in the catalog.\n")
+    print("| | seconds | times the writer |\n|---|---:|---:|")
+    print(f"| the writer alone: `stac-ingest cog` | {writer:.2f} | 1 |")
+    print(f"| submit to visible | {took:.2f} | {missed.marked(took / writer, INGEST_AIM, at_most=True)} |", flush=True)
 
 
 if __name__ == "__main__":

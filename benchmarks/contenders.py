@@ -12,8 +12,10 @@ from benchmarks.machine import ROOT
 
 PEERS = ROOT / ".venv-peers" / "bin"
 RIO = str(PEERS / "rio")
-LEVEL_OF_GDAL = 1
-"""Its fastest. Ours is ISA-L's level 2, which GDAL does not have; how large the files are stands beside the times."""
+FASTEST = 1
+LEVELS = (FASTEST, 6)
+"""Of libdeflate. What we do unasked is ISA-L's level 2, which GDAL does not have; how large files are stands beside."""
+OURS = "stac-ingest"
 CACHE_MEGABYTES = 512
 """What GDAL counts in the environment; rasterio.Env would count bytes."""
 
@@ -27,6 +29,10 @@ class Contender:
     environment: Mapping[str, str] = field(default_factory=dict)
     aim: float | None = None
     """How many times our time it is meant to take, at least."""
+    alike: str | None = None
+    """Which of ours has the same codec and level."""
+    alike_aim: float | None = None
+    """How many times the time of that one it is meant to take, at least."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,12 @@ class Step:
     """Whether `stac-ingest cog` does that too."""
 
 
-def ours(sources: Sequence[Path], target: Path, *, report: Path | None = None) -> list[str]:
+def ours_of(level: int) -> str:
+    """Return what our command is called when it is asked for a level."""
+    return f"{OURS}, DEFLATE {level}"
+
+
+def ours(sources: Sequence[Path], target: Path, *, report: Path | None = None, level: int | None = None) -> list[str]:
     """Return our command; statistics, checksum and footprint are made in any case, and written where they shall be."""
     is_array = sources[0].suffix == ".npy"
     place = ["--crs", CRS, "--geotransform", ",".join(f"{number:g}" for number in TRANSFORM.to_gdal())]
@@ -48,6 +59,7 @@ def ours(sources: Sequence[Path], target: Path, *, report: Path | None = None) -
         *("cog", "--quiet", "--blocksize", str(BLOCK), "--overview-resampling", "average"),
         *(place if is_array else []),
         *(["--report", str(report)] if report else []),
+        *(["--co", f"LEVEL={level}"] if level else []),
         *map(str, sources),
         str(target),
     ]
@@ -59,24 +71,32 @@ def rio_cogeo(picture: Picture, source: Path, aim: float | None) -> list[Contend
         return []
     create = [RIO, "cogeo", "create", "--quiet", str(source)]
     predictor = 3 if picture.dtype == "float32" else 2
-    options = {"ZLEVEL": LEVEL_OF_GDAL, "PREDICTOR": predictor, "NUM_THREADS": "ALL_CPUS"}
+    options = {"ZLEVEL": FASTEST, "PREDICTOR": predictor, "NUM_THREADS": "ALL_CPUS"}
     creation = [f"--co={name}={value}" for name, value in options.items()]
     as_ours = [*create, *creation, f"--blocksize={BLOCK}", "--overview-resampling=average"]
     return [
         Contender("rio cogeo, as it comes", create, aim=aim),
-        Contender(f"rio cogeo, predictor, average, DEFLATE {LEVEL_OF_GDAL}", as_ours),
+        Contender(f"rio cogeo, predictor, average, DEFLATE {FASTEST}", as_ours, alike=ours_of(FASTEST)),
     ]
 
 
 def gdal(source: Path, aim: float) -> list[Contender]:
     """Return GDAL's COG driver with threads, and with what makes it faster: no compression of what is temporary."""
     command = [str(PEERS / "python"), "-c", _GDAL, str(source)]
-    threads = {"GDAL_NUM_THREADS": "ALL_CPUS", "LEVEL": "6"}
+    threads = {"GDAL_NUM_THREADS": "ALL_CPUS"}
     tuned = {**threads, "COG_TMP_COMPRESSION": "NONE", "GDAL_CACHEMAX": str(CACHE_MEGABYTES)}
     return [
-        Contender("GDAL, DEFLATE 6", command, threads),
-        Contender("GDAL, tuned, DEFLATE 6", command, tuned, aim),
-        Contender(f"GDAL, tuned, DEFLATE {LEVEL_OF_GDAL}", command, {**tuned, "LEVEL": str(LEVEL_OF_GDAL)}, aim),
+        Contender("GDAL, DEFLATE 6", command, {**threads, "LEVEL": "6"}, alike=ours_of(6)),
+        *(
+            Contender(
+                f"GDAL, tuned, DEFLATE {level}",
+                command,
+                {**tuned, "LEVEL": str(level)},
+                alike=ours_of(level),
+                alike_aim=aim,
+            )
+            for level in LEVELS
+        ),
     ]
 
 

@@ -40,7 +40,7 @@ class Service:
     def running(self) -> Iterator[int]:
         """Run the service, and give the number of its process."""
         environment = {"PATH": os.environ["PATH"], **self.environment}
-        process = subprocess.Popen(self.command, env=environment, cwd=ROOT)
+        process = subprocess.Popen(self.command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL)
         try:
             self._wait_until_ready(process)
             yield process.pid

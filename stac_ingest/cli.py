@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import json
 import logging
@@ -189,6 +190,7 @@ def cog(
     _require_server()
     from stac_ingest.local import asked_by, convert_files
 
+    gc.freeze()  # what has been imported stays to the end; to look through it there again would take 0.1 s
     *sources, target = files
     reports = convert_files(sources, target, asked_by(context.params, co or []), quiet=quiet)
     if report is not None:
