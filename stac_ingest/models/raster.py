@@ -84,6 +84,19 @@ class BandStatistics(Value):
     valid_percent: float
 
 
+class BandHistogram(Value):
+    """How the valid pixels of one band are distributed; fields as in `raster:histogram` of STAC's raster extension."""
+
+    count: int
+    """How many buckets there are."""
+    min: float
+    """Where the first bucket begins; all are equally wide."""
+    max: float
+    """Where the last bucket ends."""
+    buckets: tuple[int, ...]
+    """How many pixels are in each, the value that it begins with included, and not the one that it ends with."""
+
+
 class RasterBand(Value):
     """One band of a raster that was written."""
 
@@ -91,6 +104,8 @@ class RasterBand(Value):
     nodata: Nodata | None = None
     statistics: BandStatistics | None = None
     """None when no pixel is valid, or the values are beyond what can be summed up."""
+    histogram: BandHistogram | None = None
+    """None when no pixel is valid, or the values are at the end of what a float64 holds."""
 
 
 class Raster(Value):

@@ -523,7 +523,12 @@ def describe_cog(cog: Cog, asset: str) -> Raster:
             code=":".join(authority) if authority else None,
             wkt2=file.crs.to_wkt(version="WKT2_2019"),
             bands=tuple(
-                RasterBand(data_type=data_type, nodata=cog.nodata, statistics=tally.statistics(pixels))
+                RasterBand(
+                    data_type=data_type,
+                    nodata=cog.nodata,
+                    statistics=tally.statistics(pixels),
+                    histogram=tally.buckets.histogram(),
+                )
                 for tally in cog.tallies
             ),
             overviews=cog.factors,

@@ -72,9 +72,11 @@ def _raster_asset(
     for band, stored in zip(bands, raster.bands, strict=True):
         entry = stac_band(band)
         entry.pop("raster:spatial_resolution", None)
-        written = stored.to_json()
         entry.pop("nodata", None)
-        entries.append({**entry, **{key: written[key] for key in written}})
+        written = stored.to_json()
+        if "histogram" in written:
+            written["raster:histogram"] = written.pop("histogram")
+        entries.append({**entry, **written})
     asset: Json = {
         "href": href,
         "type": COG_MEDIA_TYPE,

@@ -650,6 +650,7 @@ def test_statistics_are_those_of_numpy(run: Run, write_tiff: WriteTiff, save_arr
         for values, band in zip(valid, raster.bands, strict=True):
             if not values.size:
                 assert band.statistics is None, path.name
+                assert band.histogram is None, path.name
                 continue
             assert band.statistics is not None
             wide = values.astype("float64")
@@ -658,6 +659,9 @@ def test_statistics_are_those_of_numpy(run: Run, write_tiff: WriteTiff, save_arr
             assert found.mean == pytest.approx(wide.mean(), rel=1e-12), path.name
             assert found.stddev == pytest.approx(wide.std(), rel=1e-6), path.name
             assert found.valid_percent == pytest.approx(100 * values.size / (600 * 1100)), path.name
+            assert band.histogram is not None
+            edges = np.linspace(band.histogram.min, band.histogram.max, band.histogram.count + 1)
+            np.testing.assert_array_equal(band.histogram.buckets, np.histogram(values, edges)[0], path.name)
     json.loads(conversion.model_dump_json(), parse_constant=pytest.fail)
 
 
