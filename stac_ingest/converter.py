@@ -255,7 +255,7 @@ def _within(progress: Progress, start: float, span: float) -> Progress:
 def _convert_file(
     job: ConversionJob, source: Any, index: int, asset: str, notes: list[str], progress: Progress
 ) -> tuple[Raster, Any]:
-    from stac_ingest.raster import cog
+    from stac_ingest.raster import accepted, cog
     from stac_ingest.raster.source import check_decoded, open_source, place_of, storable_nodata
 
     layout = job.layout.files[index]
@@ -272,16 +272,17 @@ def _convert_file(
         staged_bytes = cog.staged_bytes(header)
         check_decoded(header.name, staged_bytes, job.limits)
         _limit_work(staged_bytes)
-        resampler = job.overview_resampler or layout.default_resampler
         factors = cog.overview_factors(header.width, header.height) if job.overviews is None else job.overviews
-        written = cog.write_cog(
+        written = accepted.make_cog(
             opened,
+            source,
             place,
             job.scratch / f"{index}.tif",
             names=[band.name for band in layout.bands],
             nodata=storable_nodata(layout.nodata if header.nodata is None else header.nodata, header.dtype),
             factors=factors,
-            resampler=resampler,
+            resampler=job.overview_resampler,
+            default_resampler=layout.default_resampler,
             profile=job.profile,
             progress=progress,
         )

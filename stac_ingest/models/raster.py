@@ -70,7 +70,8 @@ class ConversionJob(Value):
     display_bands: tuple[str, ...] | None = None
     overviews: tuple[int, ...] | None = None
     overview_resampler: OverviewResampler | None = None
-    profile: CogProfile = CogProfile()
+    profile: CogProfile | None = None
+    """Unset: as `CogProfile` has it, and files that are in another lossless codec already are left so."""
     limits: Limits = Limits()
 
 
@@ -109,7 +110,7 @@ class RasterBand(Value):
 
 
 class Raster(Value):
-    """One Cloud-Optimized GeoTIFF that was written."""
+    """One Cloud-Optimized GeoTIFF that was written, or taken as it is."""
 
     asset: str
     path: Path
@@ -128,7 +129,10 @@ class Raster(Value):
     wkt2: str
     bands: tuple[RasterBand, ...]
     overviews: tuple[int, ...]
-    resampler: OverviewResampler
+    resampler: OverviewResampler | None
+    """How overviews were made, if that is known."""
+    taken: bool = False
+    """Whether it is the uploaded file itself, byte by byte."""
     metre_resolution: float | None = None
     """Side of a pixel in metres, at the image's centre for geographic coordinates."""
 

@@ -73,7 +73,7 @@ _RESAMPLING = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cog:
-    """A Cloud-Optimized GeoTIFF that was written, and what was measured of its pixels on the way."""
+    """A Cloud-Optimized GeoTIFF that was made, and what was measured of its pixels on the way."""
 
     path: Path
     place: Place
@@ -81,8 +81,11 @@ class Cog:
     tallies: tuple[BandTally, ...]
     mask: CoarseMask
     factors: tuple[int, ...]
-    resampler: OverviewResampler
+    resampler: OverviewResampler | None
+    """How overviews were made; None where the file does not tell."""
     file: tiff.Written
+    taken: bool = False
+    """Whether it is the source itself, byte by byte."""
 
 
 def overview_factors(width: int, height: int) -> tuple[int, ...]:
@@ -137,7 +140,7 @@ def write_cog(
     with (
         encoding_threads() as encoders,
         TemporaryDirectory(prefix=f"{path.stem}-", dir=path.parent) as folder,
-        _room_for(path),
+        room_for(path),
         # Overviews and the scratch file have no place on the Earth.
         warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
         # Masks and some overviews lie beside the pixels of the scratch file.
@@ -411,6 +414,13 @@ def _copy(
     return tallies, mask
 
 
+def measure_source(
+    source: Source, nodata: float | None, block: int, progress: Callable[[float], None]
+) -> tuple[tuple[BandTally, ...], CoarseMask]:
+    """Read all pixels of a source, and measure them."""
+    return _copy(source, [], nodata, block, progress)
+
+
 def _runs(found: _Read, any_band: Mask | None) -> Iterator[slice]:
     """Yield the columns of whole blocks in which any pixel is valid."""
     width = found.window.width
@@ -467,7 +477,7 @@ def _build_overviews(scratch: Path, factors: tuple[int, ...], resampler: Overvie
 
 
 @contextmanager
-def _room_for(path: Path) -> Iterator[None]:
+def room_for(path: Path) -> Iterator[None]:
     """Tell a want of memory or disk from other faults; of a full disk GDAL says only that the file is wrong."""
     full = UploadError("STORAGE_FULL", "No space is left for the conversion; free some and try again.")
     try:
@@ -494,20 +504,27 @@ def _gdal_tells_apart(factors: tuple[int, ...], shape: tuple[int, int]) -> bool:
     return all(side / -(-side // factor) > factor - 0.5 for factor in factors for side in shape)
 
 
-def describe_cog(cog: Cog, asset: str) -> Raster:
-    """Validate a file that was written, strictly, and return what is to be known of it."""
-    _, errors, notes = cog_validate(cog.path, strict=True, quiet=True)
-    with rasterio.open(cog.path) as file:
+def cog_faults(path: Path, factors: tuple[int, ...]) -> list[str]:
+    """Return what keeps a file from being a strictly valid COG that has overviews of these factors."""
+    _, errors, notes = cog_validate(path, strict=True, quiet=True)
+    with rasterio.open(path) as file:
         # A file without overviews may be what was asked for; the decimation of one column cannot be told by its width.
         excused = (
-            *(["overviews"] if not cog.factors else []),
+            *(["overviews"] if not factors else []),
             *(["Invalid Decimation"] if file.width == 1 else []),
         )
         faults = [note for note in (*errors, *notes) if not any(words in note for words in excused)]
-        if len(file.overviews(1)) != len(cog.factors):
-            faults.append(f"it has {len(file.overviews(1))} overviews, not {len(cog.factors)}")
-        if faults:
-            raise UploadError("INVALID_OUTPUT", f"The converted file is not a valid COG: {'; '.join(faults)}.")
+        if len(file.overviews(1)) != len(factors):
+            faults.append(f"it has {len(file.overviews(1))} overviews, not {len(factors)}")
+        return faults
+
+
+def describe_cog(cog: Cog, asset: str) -> Raster:
+    """Validate a file that was made, strictly, and return what is to be known of it."""
+    faults = cog_faults(cog.path, cog.factors)
+    if faults:
+        raise UploadError("INVALID_OUTPUT", f"The converted file is not a valid COG: {'; '.join(faults)}.")
+    with rasterio.open(cog.path) as file:
         authority = file.crs.to_authority()
         pixels = file.width * file.height
         data_type = DataType.from_numpy(file.dtypes[0]).numpy
@@ -533,6 +550,7 @@ def describe_cog(cog: Cog, asset: str) -> Raster:
             ),
             overviews=cog.factors,
             resampler=cog.resampler,
+            taken=cog.taken,
             metre_resolution=_metre_resolution(cog.place),
         )
 

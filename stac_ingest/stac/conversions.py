@@ -95,7 +95,7 @@ def _raster_asset(
         "file:header_size": raster.header_size,
         "ingest:file_index": index,
         "ingest:overviews": list(raster.overviews) or None,
-        "ingest:overview_resampler": raster.resampler.value if raster.overviews else None,
+        "ingest:overview_resampler": raster.resampler.value if raster.resampler and raster.overviews else None,
     }
     return {key: value for key, value in asset.items() if value is not None}
 
@@ -114,9 +114,17 @@ def _preview_asset(preview: Preview, href: str, now: datetime) -> Json:
 
 
 def _lineage(conversion: Conversion) -> str:
-    built = [raster for raster in conversion.rasters if raster.overviews]
-    overviews = f", overviews by {built[0].resampler}" if built else ""
-    return f"Written as Cloud-Optimized GeoTIFF from the uploaded pixels, unchanged{overviews}"
+    written = [raster for raster in conversion.rasters if not raster.taken]
+    taken = [raster.asset for raster in conversion.rasters if raster.taken]
+    said = []
+    if written:
+        built = [raster for raster in written if raster.overviews]
+        overviews = f", overviews by {built[0].resampler}" if built else ""
+        said.append(f"Written as Cloud-Optimized GeoTIFF from the uploaded pixels, unchanged{overviews}")
+    if taken:
+        which = f" ({', '.join(taken)})" if written else ""
+        said.append(f"Uploaded as Cloud-Optimized GeoTIFF{which}, verified and taken as it is, not rewritten")
+    return "; ".join(said)
 
 
 def sha256_multihash(digest: str) -> str:

@@ -394,6 +394,29 @@ def test_the_attributes_given_with_the_upload_win() -> None:
     assert (item["geometry"], item["bbox"]) == (mine, [1, 2, 1, 2])
 
 
+def test_the_lineage_tells_what_was_written_and_what_was_taken() -> None:
+    def lineage(*rasters: Raster) -> str:
+        bands = [MaskBand(name=one.asset, file_index=index) for index, one in enumerate(rasters)]
+        image = Image(product_id="p", name="n", acquired=NOW)
+        hrefs = {one.asset: "s3://b/k" for one in rasters}
+        made = conversion(rasters, previews=())
+        item = item_from_conversion(image, bands, made, hrefs, default_display_bands=None, now=NOW)
+        asset = item["assets"][rasters[-1].asset]
+        assert asset.get("ingest:overview_resampler") == rasters[-1].resampler
+        return str(item["properties"]["processing:lineage"])
+
+    written, taken = raster("a"), raster("b", taken=True, resampler=None)
+
+    assert lineage(written) == (
+        "Written as Cloud-Optimized GeoTIFF from the uploaded pixels, unchanged, overviews by average"
+    )
+    assert lineage(taken) == "Uploaded as Cloud-Optimized GeoTIFF, verified and taken as it is, not rewritten"
+    assert lineage(written, taken) == (
+        "Written as Cloud-Optimized GeoTIFF from the uploaded pixels, unchanged, overviews by average;"
+        " Uploaded as Cloud-Optimized GeoTIFF (b), verified and taken as it is, not rewritten"
+    )
+
+
 def test_an_item_tells_where_its_pixels_lie() -> None:
     found = image_from_item(item_of(Image(product_id="p", name="n", acquired=NOW)))
 
