@@ -169,13 +169,16 @@ def cog(
         typer.Argument(metavar="IN... OUT", help="Files to convert, and where to: a file, or a folder for several."),
     ],
     cog_profile: Annotated[
-        str, typer.Option("--cog-profile", "-p", help="deflate, zstd, lzw, lerc, jpeg, webp or none.")
-    ] = "deflate",
+        str | None,
+        typer.Option("--cog-profile", "-p", help="deflate (unset), zstd, lzw, lerc, jpeg, webp or none."),
+    ] = None,
     co: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="LEVEL (deflate, zstd), QUALITY (jpeg, webp) or MAX_Z_ERROR (lerc)."),
     ] = None,
-    blocksize: Annotated[int, typer.Option("--blocksize", "-b", help="Side of a block in pixels.")] = 512,
+    blocksize: Annotated[
+        int | None, typer.Option("--blocksize", "-b", help="Side of a block in pixels; unset: 512.")
+    ] = None,
     nodata: Annotated[float | None, typer.Option(help="Nodata value, where a file does not say it.")] = None,
     overview_level: Annotated[int | None, typer.Option(help="How many overviews; unset: down to 512 pixels.")] = None,
     overview_resampling: Annotated[str | None, typer.Option(help="average, nearest, mode, cubic, …")] = None,
@@ -186,7 +189,10 @@ def cog(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Convert files of this machine to Cloud-Optimized GeoTIFFs, as the service does; .npy files are arrays."""
+    """Convert files of this machine to Cloud-Optimized GeoTIFFs, as the service does; .npy files are arrays.
+
+    Files that are what is asked for already are checked, and copied as they are.
+    """
     _require_server()
     from stac_ingest.local import asked_by, convert_files
 

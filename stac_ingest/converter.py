@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from stac_ingest.errors import RetryableUploadError, UploadError
+from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.enums import DataType, UploadFileKind
 from stac_ingest.models.raster import Conversion, ConversionJob, Limits, Raster
 from stac_ingest.models.upload import require_bands
@@ -253,7 +254,7 @@ def _within(progress: Progress, start: float, span: float) -> Progress:
 def _convert_file(
     job: ConversionJob, source: Any, index: int, asset: str, notes: list[str], progress: Progress
 ) -> tuple[Raster, Any]:
-    from stac_ingest.raster import cog
+    from stac_ingest.raster import accepted, cog
     from stac_ingest.raster.source import check_decoded, open_source, place_of, storable_nodata
 
     layout = job.layout.files[index]
@@ -267,18 +268,21 @@ def _convert_file(
         header = opened.header
         require_bands(header.name, header.count, DataType.from_numpy(header.dtype), layout)
         place = place_of(header, job.georeference, sidecars)
-        factors = job.profile.overviews or cog.overview_factors(header.width, header.height)
-        staged_bytes = cog.staged_bytes(header, job.profile, factors)
+        profile = job.profile or CogProfile()
+        factors = job.overviews or profile.overviews or cog.overview_factors(header.width, header.height)
+        staged_bytes = cog.staged_bytes(header, profile, factors)
         check_decoded(header.name, staged_bytes, job.limits)
         _limit_work(staged_bytes)
-        written = cog.write_cog(
+        written = accepted.make_cog(
             opened,
+            source,
             place,
             job.scratch / f"{index}.tif",
             names=[band.name for band in layout.bands],
             nodata=storable_nodata(layout.nodata if header.nodata is None else header.nodata, header.dtype),
             factors=factors,
-            resampler=job.profile.overview_resampler or layout.default_resampler,
+            resampler=job.overview_resampler or profile.overview_resampler,
+            default_resampler=layout.default_resampler,
             profile=job.profile,
             progress=progress,
         )

@@ -19,7 +19,7 @@ from stac_ingest.models.enums import OverviewResampler, UploadFileKind
 from stac_ingest.models.image import Georeference
 from stac_ingest.models.raster import Limits, SourceFile
 from stac_ingest.models.values import Value
-from stac_ingest.raster import cog, footprint
+from stac_ingest.raster import accepted, cog, footprint
 from stac_ingest.raster.source import Header, open_source, place_of, storable_nodata
 
 CACHE_BYTES = 64 * 1024**2
@@ -40,7 +40,8 @@ _OPTIONS = {
 class Asked(Value):
     """What is asked of a conversion beside its files."""
 
-    profile: CogProfile = CogProfile()
+    profile: CogProfile | None = None
+    """Unset: as `CogProfile` has it, and files that are in another lossless codec already are left so."""
     georeference: Georeference = Georeference()
     """For files and arrays that do not say where they lie."""
     nodata: float | None = None
@@ -71,14 +72,16 @@ def convert_file(source: Path, target: Path, asked: Asked, progress: Progress) -
         ):
             header = opened.header
             nodata = asked.nodata if header.nodata is None else header.nodata
-            written = cog.write_cog(
+            written = accepted.make_cog(
                 opened,
+                file,
                 place_of(header, asked.georeference, ()),
                 unfinished,
                 names=[note.description for note in header.notes],
                 nodata=storable_nodata(nodata, header.dtype),
                 factors=_factors(header, asked.overviews),
-                resampler=asked.resampler or _resampler(header),
+                resampler=asked.resampler,
+                default_resampler=_resampler(header),
                 profile=asked.profile,
                 progress=progress,
             )
@@ -161,13 +164,14 @@ def asked_by(options: Mapping[str, Any], creation: Sequence[str]) -> Asked:
     numbers = options["geotransform"] and options["geotransform"].split(",")
     if numbers and len(numbers) != 6:
         raise _refused("--geotransform", "six numbers with commas between them", options["geotransform"])
+    profile = {_PROFILE_FIELDS[name]: value for name, value in given.items()}
+    if options["cog_profile"] is not None:
+        profile["codec"] = options["cog_profile"].upper()
+    if options["blocksize"] is not None:
+        profile["block_size"] = options["blocksize"]
     try:
         return Asked(
-            profile=CogProfile(
-                codec=options["cog_profile"].upper(),
-                block_size=options["blocksize"],
-                **{_PROFILE_FIELDS[name]: value for name, value in given.items()},
-            ),
+            profile=CogProfile(**profile) if profile else None,
             georeference=Georeference(projection=options["crs"], geotrans=numbers),
             nodata=options["nodata"],
             overviews=options["overview_level"],

@@ -16,12 +16,11 @@ from stac_ingest import catalog
 from stac_ingest.converter import Report, convert
 from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
 from stac_ingest.models.bands import Band, Layout
-from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.enums import ImageUploadEventSeverity, ImageUploadEventType, UploadFileKind
 from stac_ingest.models.image import Georeference, Image
 from stac_ingest.models.product import Product
 from stac_ingest.models.raster import Conversion, ConversionJob, Limits, SourceFile
-from stac_ingest.models.upload import ImageUploadOptions, Upload
+from stac_ingest.models.upload import Upload
 from stac_ingest.stac import Json, bands_from_collection, product_from_collection
 from stac_ingest.stac.conversions import item_from_conversion
 from stac_ingest.storage import ASSETS, Store, href
@@ -141,17 +140,10 @@ def _job(
         layout=Layout.of(bands),
         georeference=Georeference(cs_code=image.cs_code, projection=image.projection, geotrans=image.geotrans),
         display_bands=product.default_display_bands,
-        profile=_profile(product, upload.options),
+        overviews=upload.options.overviews,
+        overview_resampler=upload.options.overview_resampler,
+        profile=product.cog_profile,
         limits=limits,
-    )
-
-
-def _profile(product: Product, options: ImageUploadOptions) -> CogProfile:
-    """Return how the files of an image are written: as its upload asks, and else as its product says."""
-    profile = product.cog_profile or CogProfile()
-    return profile.evolve(
-        overviews=options.overviews or profile.overviews,
-        overview_resampler=options.overview_resampler or profile.overview_resampler,
     )
 
 

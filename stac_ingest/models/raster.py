@@ -40,7 +40,12 @@ class ConversionJob(Value):
     layout: Layout
     georeference: Georeference = Georeference()
     display_bands: tuple[str, ...] | None = None
-    profile: CogProfile = CogProfile()
+    overviews: tuple[int, ...] | None = None
+    """As the upload asks; unset: as the profile has it."""
+    overview_resampler: OverviewResampler | None = None
+    """As the upload asks; unset: as the profile has it."""
+    profile: CogProfile | None = None
+    """Unset: as `CogProfile` has it, and files that are in another lossless codec already are left so."""
     limits: Limits = Limits()
 
 
@@ -54,6 +59,19 @@ class BandStatistics(Value):
     valid_percent: float
 
 
+class BandHistogram(Value):
+    """How the valid pixels of one band are distributed; fields as in `raster:histogram` of STAC's raster extension."""
+
+    count: int
+    """How many buckets there are."""
+    min: float
+    """Where the first bucket begins; all are equally wide."""
+    max: float
+    """Where the last bucket ends."""
+    buckets: tuple[int, ...]
+    """How many pixels are in each, the value that it begins with included, and not the one that it ends with."""
+
+
 class RasterBand(Value):
     """One band of a raster that was written."""
 
@@ -61,10 +79,12 @@ class RasterBand(Value):
     nodata: Nodata | None = None
     statistics: BandStatistics | None = None
     """None when no pixel is valid, or the values are beyond what can be summed up."""
+    histogram: BandHistogram | None = None
+    """None when no pixel is valid, or the values are at the end of what a float64 holds."""
 
 
 class Raster(Value):
-    """One Cloud-Optimized GeoTIFF that was written."""
+    """One Cloud-Optimized GeoTIFF that was written, or taken as it is."""
 
     asset: str
     path: Path
@@ -83,7 +103,10 @@ class Raster(Value):
     wkt2: str | None
     bands: tuple[RasterBand, ...]
     overviews: tuple[int, ...]
-    resampler: OverviewResampler
+    resampler: OverviewResampler | None
+    """How overviews were made, if that is known."""
+    taken: bool = False
+    """Whether it is the uploaded file itself, byte by byte."""
     metre_resolution: float | None = None
     """Side of a pixel in metres, at the image's centre for geographic coordinates."""
 

@@ -76,7 +76,7 @@ _RESAMPLING = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cog:
-    """A Cloud-Optimized GeoTIFF that was written, and what was measured of its pixels on the way."""
+    """A Cloud-Optimized GeoTIFF that was made, and what was measured of its pixels on the way."""
 
     path: Path
     place: Place
@@ -84,8 +84,11 @@ class Cog:
     tallies: tuple[BandTally, ...]
     mask: CoarseMask
     factors: tuple[int, ...]
-    resampler: OverviewResampler
+    resampler: OverviewResampler | None
+    """How overviews were made; None where the file does not tell."""
     file: tiff.Written
+    taken: bool = False
+    """Whether it is the source itself, byte by byte."""
 
 
 def overview_factors(width: int, height: int) -> tuple[int, ...]:
@@ -142,7 +145,7 @@ def write_cog(
     with (
         encoding_threads() as encoders,
         TemporaryDirectory(prefix=f"{path.stem}-", dir=path.parent) as folder,
-        _room_for(path),
+        room_for(path),
         # Overviews and the scratch file have no place on the Earth.
         warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
         # Masks and some overviews lie beside the pixels of the scratch file.
@@ -422,6 +425,13 @@ def _copy(
     return tallies, mask
 
 
+def measure_source(
+    source: Source, nodata: float | None, block: int, progress: Callable[[float], None]
+) -> tuple[tuple[BandTally, ...], CoarseMask]:
+    """Read all pixels of a source, and measure them."""
+    return _copy(source, [], nodata, block, progress)
+
+
 def _filled(any_band: Mask | None, width: int, block: int) -> Iterator[slice]:
     """Yield the columns of whole blocks in which any pixel is valid."""
     if any_band is None:
@@ -485,7 +495,7 @@ def _build_overviews(scratch: Path, factors: Sequence[int], resampler: OverviewR
 
 
 @contextmanager
-def _room_for(path: Path) -> Iterator[None]:
+def room_for(path: Path) -> Iterator[None]:
     """Tell a want of memory or disk from other faults; of a full disk GDAL says only that the file is wrong."""
     full = UploadError("STORAGE_FULL", "No space is left for the conversion; free some and try again.")
     try:
@@ -543,11 +553,17 @@ def describe_cog(cog: Cog, asset: str) -> Raster:
             code=":".join(authority) if authority else None,
             wkt2=file.crs and file.crs.to_wkt(version="WKT2_2019"),
             bands=tuple(
-                RasterBand(data_type=data_type, nodata=cog.nodata, statistics=tally.statistics(pixels))
+                RasterBand(
+                    data_type=data_type,
+                    nodata=cog.nodata,
+                    statistics=tally.statistics(pixels),
+                    histogram=tally.buckets.histogram(),
+                )
                 for tally in cog.tallies
             ),
             overviews=cog.factors,
             resampler=cog.resampler,
+            taken=cog.taken,
             metre_resolution=_metre_resolution(cog.place, file.width / 2, file.height / 2),
         )
 

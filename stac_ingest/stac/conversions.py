@@ -75,9 +75,11 @@ def _raster_asset(
     for band, stored in zip(bands, raster.bands, strict=True):
         entry = stac_band(band)
         entry.pop("raster:spatial_resolution", None)
-        written = stored.to_json()
         entry.pop("nodata", None)
-        entries.append({**entry, **{key: written[key] for key in written}})
+        written = stored.to_json()
+        if "histogram" in written:
+            written["raster:histogram"] = written.pop("histogram")
+        entries.append({**entry, **written})
     asset: Json = {
         "href": href,
         "type": COG_MEDIA_TYPE,
@@ -96,7 +98,7 @@ def _raster_asset(
         "file:header_size": raster.header_size,
         "ingest:file_index": index,
         "ingest:overviews": list(raster.overviews) or None,
-        "ingest:overview_resampler": raster.resampler.value if raster.overviews else None,
+        "ingest:overview_resampler": raster.resampler.value if raster.resampler and raster.overviews else None,
     }
     return {key: value for key, value in asset.items() if value is not None}
 
@@ -115,9 +117,17 @@ def _preview_asset(preview: Preview, href: str, now: datetime) -> Json:
 
 
 def _lineage(conversion: Conversion, profile: CogProfile) -> str:
-    built = [raster for raster in conversion.rasters if raster.overviews]
-    overviews = f", overviews by {built[0].resampler}" if built else ""
-    return f"Written as Cloud-Optimized GeoTIFF from the uploaded pixels, {_change(profile)}{overviews}"
+    written = [raster for raster in conversion.rasters if not raster.taken]
+    taken = [raster.asset for raster in conversion.rasters if raster.taken]
+    said = []
+    if written:
+        built = [raster for raster in written if raster.overviews]
+        overviews = f", overviews by {built[0].resampler}" if built else ""
+        said.append(f"Written as Cloud-Optimized GeoTIFF from the uploaded pixels, {_change(profile)}{overviews}")
+    if taken:
+        which = f" ({', '.join(taken)})" if written else ""
+        said.append(f"Uploaded as Cloud-Optimized GeoTIFF{which}, verified and taken as it is, not rewritten")
+    return "; ".join(said)
 
 
 def _change(profile: CogProfile) -> str:

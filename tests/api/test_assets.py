@@ -11,6 +11,7 @@ import httpx2
 import numpy as np
 import pytest
 import rasterio
+from rasterio.shutil import copy
 from rasterio.transform import from_origin
 from rio_cogeo.cogeo import cog_validate
 
@@ -100,6 +101,22 @@ def test_what_is_known_is_not_sent_again(http: httpx2.Client, href: str) -> None
         assert answer.headers["etag"] == etag
         assert "immutable" in answer.headers["cache-control"]
     assert http.get(href, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_a_cog_is_served_as_it_was_uploaded(
+    http: httpx2.Client, make_product: ProductMaker, source: Path, tmp_path: Path
+) -> None:
+    cog = tmp_path / "cog.tif"
+    copy(source, cog, driver="COG", compress="ZSTD", overview_resampling="AVERAGE")
+
+    done = upload_done(Image(product=make_product("blue"), name="a", acquired="2024-01-01"), cog)
+
+    assert done.image is not None, done.events
+    item = done.image.item
+    assert http.get(item["assets"]["blue"]["href"]).content == cog.read_bytes()
+    assert "taken as it is" in item["properties"]["processing:lineage"]
+    assert item["assets"]["blue"]["ingest:overviews"] == [2]
+    assert sum(item["assets"]["blue"]["bands"][0]["raster:histogram"]["buckets"]) == 600 * 700
 
 
 def test_previews_are_pictures(http: httpx2.Client, make_product: ProductMaker, make_geotiff: GeotiffMaker) -> None:

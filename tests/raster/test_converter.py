@@ -19,6 +19,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.shutil import copy
 from rasterio.transform import Affine
 from rio_cogeo.cogeo import cog_validate
 
@@ -31,7 +32,7 @@ from stac_ingest.models.image import Georeference
 from stac_ingest.models.raster import Conversion, Raster
 
 if TYPE_CHECKING:
-    from tests.raster.conftest import Jobs, Noise, Run, SaveArray, WriteTiff
+    from tests.raster.conftest import Jobs, Noise, Refuse, Run, SaveArray, WriteTiff
 
 UTM = "EPSG:32633"
 CORNER = Affine(10, 0, 500_000, 0, -10, 5_000_000)
@@ -130,7 +131,12 @@ def test_geotiffs_of_every_block_layout_keep_their_pixels(
         with rasterio.open(raster.path) as cog:
             assert cog.crs == UTM
             assert cog.transform == CORNER
-            assert cog.descriptions == tuple(f"f{conversion.rasters.index(raster)}b{b}" for b in range(bands))
+            named = tuple(f"f{conversion.rasters.index(raster)}b{b}" for b in range(bands))
+            assert cog.descriptions == (named if not raster.taken else (None,) * bands)
+    # A file of one block is a COG already.
+    assert [layouts[index] for index, raster in enumerate(conversion.rasters) if raster.taken] == [
+        {"compress": "zstd", "tiled": True}
+    ]
 
 
 def test_sizes_that_no_block_divides(run: Run, write_tiff: WriteTiff, noise: Noise) -> None:
@@ -646,6 +652,68 @@ def test_size_checksum_and_header_size(run: Run, write_tiff: WriteTiff, noise: N
             assert start.mask_flag_enums == cog.mask_flag_enums
 
 
+def test_a_cog_is_taken_as_it_is_unless_something_else_is_asked_for(
+    run: Run, write_tiff: WriteTiff, noise: Noise, tmp_path: Path
+) -> None:
+    pixels = noise("uint8", 4, 700, 600)
+    plain = write_tiff("plain.tif", pixels[:1])
+    rgba = write_tiff("rgba.tif", pixels, photometric="RGB", ALPHA="YES")
+    empty = write_tiff("empty.tif", pixels[:1], nodata=7)
+
+    def cog(source: Path, **options: Any) -> Path:
+        path = tmp_path / f"{source.stem}-{'-'.join(options.values())}.cog.tif"
+        copy(source, path, driver="COG", compress="DEFLATE", **options)
+        return path
+
+    cubic, nearest = cog(plain, overview_resampling="CUBIC"), cog(plain, overview_resampling="NEAREST")
+    cases: list[tuple[Path, list[Band], bool]] = [
+        (cubic, [GenericBand(name="a")], True),
+        (nearest, [ClassBand(name="b")], True),
+        (cubic, [ClassBand(name="c")], False),
+        (cog(plain, blocksize="256", overview_count="1"), [GenericBand(name="d")], True),
+        (cog(empty), [GenericBand(name="e")], True),
+        (cog(empty), [GenericBand(name="f", nodata=9)], True),  # the file's own wins
+        (cubic, [GenericBand(name="g", nodata=9)], False),
+        (cog(rgba), [GenericBand(name=name) for name in ("h", "i", "j", "k")], True),
+        (cog(rgba), [GenericBand(name=name) for name in ("l", "m", "n")], False),
+        (plain, [GenericBand(name="o")], False),
+    ]
+    bands = [band.evolve(file_index=index) for index, (_, bands, _) in enumerate(cases) for band in bands]
+
+    by_default = run(*(path for path, _, _ in cases), bands=bands)
+
+    for (path, _, taken), raster in zip(cases, by_default.rasters, strict=True):
+        assert raster.taken == taken, path
+        assert (raster.path.read_bytes() == path.read_bytes()) == taken, path
+        assert raster.sha256 == hashlib.sha256(raster.path.read_bytes()).hexdigest()
+        assert_strict_cog(raster)
+    assert [raster.resampler for raster in by_default.rasters[:3]] == ["cubic", "nearest", "nearest"]
+    for asked, expected in (
+        ({"overview_resampler": OverviewResampler.CUBIC}, [True, False]),
+        ({"overviews": (2,)}, [True, True]),
+        ({"overviews": (3,)}, [False, False]),
+        ({"profile": CogProfile(codec=Codec.DEFLATE)}, [True, True]),
+        ({"profile": CogProfile(codec=Codec.ZSTD)}, [False, False]),
+    ):
+        conversion = run(cubic, nearest, bands=one_per_file(2), **asked)
+        assert [raster.taken for raster in conversion.rasters] == expected, asked
+
+
+@pytest.mark.parametrize("overview", [None, 0])
+def test_a_damaged_cog_is_refused(
+    refuse: Refuse, write_tiff: WriteTiff, noise: Noise, tmp_path: Path, overview: int | None
+) -> None:
+    path = tmp_path / "cog.tif"
+    copy(write_tiff("a.tif", noise("uint8", 1, 700, 600)), path, driver="COG", compress="DEFLATE")
+    with rasterio.open(path) as file:
+        start = int(file.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1, ovr=overview))
+    content = bytearray(path.read_bytes())
+    content[start + 99 : start + 2099] = b"\xff" * 2000
+    path.write_bytes(content)
+
+    assert "'cog.tif'" in refuse("CORRUPT_FILE", path)
+
+
 # --- What is measured -----------------------------------------------------------------------------------------------
 
 
@@ -674,6 +742,7 @@ def test_statistics_are_those_of_numpy(run: Run, write_tiff: WriteTiff, save_arr
         for values, band in zip(valid, raster.bands, strict=True):
             if not values.size:
                 assert band.statistics is None, path.name
+                assert band.histogram is None, path.name
                 continue
             assert band.statistics is not None
             wide = values.astype("float64")
@@ -682,6 +751,9 @@ def test_statistics_are_those_of_numpy(run: Run, write_tiff: WriteTiff, save_arr
             assert found.mean == pytest.approx(wide.mean(), rel=1e-12), path.name
             assert found.stddev == pytest.approx(wide.std(), rel=1e-6), path.name
             assert found.valid_percent == pytest.approx(100 * values.size / (600 * 1100)), path.name
+            assert band.histogram is not None
+            edges = np.linspace(band.histogram.min, band.histogram.max, band.histogram.count + 1)
+            np.testing.assert_array_equal(band.histogram.buckets, np.histogram(values, edges)[0], path.name)
     json.loads(conversion.model_dump_json(), parse_constant=pytest.fail)
 
 

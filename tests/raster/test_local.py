@@ -81,6 +81,7 @@ def test_pixels_stay_as_they_are(
         assert file.block_shapes[0] == (block_size, block_size)
         assert (file.crs.to_string(), file.transform) == (PLACE["crs"], PLACE["transform"])
     assert report["bands"][0]["statistics"]["maximum"] == pixels[0].max()
+    assert sum(report["bands"][0]["histogram"]["buckets"]) == pixels[0].size
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,10 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from stac_ingest.models.raster import BandHistogram
 from stac_ingest.raster.measure import MAX_COARSE_FACTOR, BandTally, CoarseMask, any_valid, valid_pixels
 
 INTEGERS = hnp.arrays(st.sampled_from(["int8", "uint8", "int16", "uint16", "int32"]), st.integers(1, 300))
 FLOATS = hnp.arrays("float64", st.integers(1, 300), elements=st.floats(-1e6, 1e6) | st.just(np.nan) | st.just(np.inf))
+ENDS = hnp.arrays(st.sampled_from(["int64", "uint64", "uint32", "float16", "float32", "float64"]), st.integers(1, 300))
+NUMBERS = (INTEGERS | FLOATS | ENDS).map(
+    lambda values: np.where((values < 1e-5) & (values > -1e-5), 0, values).astype(values.dtype)
+)
+"""Of every type, NaN, infinity and the largest numbers too; next to nothing beside those counts as 0."""
 CUTS = st.lists(st.floats(0, 1), max_size=6)
 
 
@@ -54,6 +63,60 @@ def test_large_values_of_little_spread_keep_their_spread() -> None:
 def test_values_whose_squares_no_float_holds_have_no_statistics() -> None:
     assert tally(np.array([-1.7e308, 5.0, 1.7e308]), [0.4]).statistics(3) is None
     assert tally(np.array([1e200, -1e200]), []).statistics(2) is None
+
+
+@given(values=NUMBERS, cuts=CUTS)
+def test_the_histogram_is_that_of_numpy(values: NDArray[Any], cuts: list[float]) -> None:
+    finite = values[np.isfinite(values)]
+
+    found = tally(values, cuts).buckets.histogram()
+
+    if found is None:
+        assert not finite.size or np.abs(finite.astype("float64")).max() > 1.79e308
+        return
+    assert found == tally(values, []).buckets.histogram()
+    width = (Fraction(found.max) - Fraction(found.min)) / found.count
+    assert math.frexp(width)[0] == 0.5
+    assert Fraction(found.min) % width == 0
+    assert 3 <= found.count == len(found.buckets) <= 256
+    assert sum(found.buckets) == finite.size
+    if values.dtype.kind == "f":
+        edges = np.array([float(Fraction(found.min) + index * width) for index in range(found.count + 1)])
+        np.testing.assert_array_equal(np.histogram(finite, edges)[0], found.buckets)
+    else:  # a float64 does not hold each of them
+        numbers = Counter((int(value) - int(found.min)) // int(width) for value in finite)
+        assert [numbers[number] for number in range(found.count)] == list(found.buckets)
+    assert found.buckets[0]
+    assert found.buckets[-1] or found.count == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high", "buckets"),
+    [
+        (np.array([7, 7], "uint8"), 7, 10, (2, 0, 0)),
+        (np.array([-128, 127], "int8"), -128, 128, (1, *[0] * 254, 1)),
+        (np.array([0, 1, 1, 5], "uint16"), 0, 6, (1, 2, 0, 0, 0, 1)),
+        (np.array([0, 65535], "uint16"), 0, 65536, (1, *[0] * 254, 1)),
+        (np.array([255, 256], "uint32"), 255, 258, (1, 1, 0)),
+        (np.array([-(2**63), 2**63 - 1]), -(2**63), 2**63, (1, *[0] * 254, 1)),
+        (np.array([2**64 - 1], "uint64"), 2**64 - 2**13, 2**64 + 2**14, (1, 0, 0)),
+        (np.array([1.5], "float32"), 1.5, 1.5 + 3 * 2**-22, (1, 0, 0)),
+        (np.array([-1e308, 1e308]), -72 * 2.0**1017, 72 * 2.0**1017, (1, *[0] * 142, 1)),
+        (np.array([0, 5e-324]), 0, 3 * 2.0**-1022, (2, 0, 0)),
+        (np.array([np.nan, 0.0, 1.0, np.inf]), 0, 129 / 128, (1, *[0] * 127, 1)),
+    ],
+)
+def test_histograms_of_the_ends_of_types(
+    values: NDArray[Any], low: float, high: float, buckets: tuple[int, ...]
+) -> None:
+    found = tally(values, [0.5]).buckets.histogram()
+
+    assert found == BandHistogram(count=len(buckets), min=low, max=high, buckets=buckets)
+
+
+@pytest.mark.parametrize("values", [[], [np.nan, np.nan], [np.inf], [1.7976931348623157e308]])
+def test_where_there_is_no_histogram(values: list[float]) -> None:
+    assert tally(np.array(values), []).buckets.histogram() is None
 
 
 def test_int64_is_not_wrapped() -> None:

@@ -21,7 +21,7 @@ from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.enums import Codec, DataType, OverviewResampler, StorageState
 from stac_ingest.models.image import Image
 from stac_ingest.models.product import Product
-from stac_ingest.models.raster import BandStatistics, Conversion, Preview, Raster, RasterBand
+from stac_ingest.models.raster import BandHistogram, BandStatistics, Conversion, Preview, Raster, RasterBand
 from stac_ingest.stac import (
     SCHEMA,
     bands_from_collection,
@@ -94,11 +94,13 @@ def schema_errors() -> Errors:
 
 def raster(asset: str, count: int = 1, **attributes: Any) -> Raster:
     statistics = BandStatistics(minimum=1, maximum=9, mean=4.5, stddev=2.25, valid_percent=99.5)
+    histogram = BandHistogram(count=9, min=1, max=10, buckets=(4, 0, 0, 0, 2, 0, 0, 0, 3))
+    band = RasterBand(data_type="uint16", nodata=0, statistics=statistics, histogram=histogram)
     return Raster(**{
         "asset": asset, "path": Path("x.tif"), "size": 12_345, "sha256": "ab" * 32, "header_size": 500,
         "shape": (200, 100), "transform": (10, 0, 500_000, 0, -10, 4_500_000),
         "bbox": (500_000, 4_498_000, 501_000, 4_500_000), "code": "EPSG:32633", "wkt2": 'PROJCRS["x"]',
-        "bands": tuple(RasterBand(data_type="uint16", nodata=0, statistics=statistics) for _ in range(count)),
+        "bands": (band,) * count,
         "overviews": (2, 4), "resampler": OverviewResampler.AVERAGE, "metre_resolution": 10.0, **attributes,
     })  # fmt: skip
 
@@ -382,6 +384,9 @@ def test_an_item_says_what_was_written() -> None:
     assert (data["proj:shape"], data["proj:transform"]) == ([200, 100], [10, 0, 500_000, 0, -10, 4_500_000])
     assert [band["name"] for band in data["bands"]] == ["nir", "red"]
     assert data["bands"][0]["statistics"]["valid_percent"] == 99.5
+    assert data["bands"][0]["raster:histogram"] == {
+        "count": 9, "min": 1, "max": 10, "buckets": [4, 0, 0, 0, 2, 0, 0, 0, 3]
+    }  # fmt: skip
     assert (data["ingest:overviews"], data["ingest:overview_resampler"]) == ([2, 4], "average")
     assert [asset.get("ingest:file_index") for asset in item["assets"].values()] == [0, 1, 2, 3, 4, None, None]
     assert item["assets"]["cloud"]["roles"] == ["data", "data-mask"]
@@ -420,6 +425,29 @@ def test_the_attributes_given_with_the_upload_win() -> None:
 
     assert item["properties"]["ingest:fill_fraction"] == 0.1
     assert (item["geometry"], item["bbox"]) == (mine, [1, 2, 1, 2])
+
+
+def test_the_lineage_tells_what_was_written_and_what_was_taken() -> None:
+    def lineage(*rasters: Raster) -> str:
+        bands = [MaskBand(name=one.asset, file_index=index) for index, one in enumerate(rasters)]
+        image = Image(product_id="p", name="n", acquired=NOW)
+        hrefs = {one.asset: "s3://b/k" for one in rasters}
+        made = conversion(rasters, previews=())
+        item = item_from_conversion(image, Product(id="p"), bands, made, hrefs, now=NOW)
+        asset = item["assets"][rasters[-1].asset]
+        assert asset.get("ingest:overview_resampler") == rasters[-1].resampler
+        return str(item["properties"]["processing:lineage"])
+
+    written, taken = raster("a"), raster("b", taken=True, resampler=None)
+
+    assert lineage(written) == (
+        "Written as Cloud-Optimized GeoTIFF from the uploaded pixels, unchanged, overviews by average"
+    )
+    assert lineage(taken) == "Uploaded as Cloud-Optimized GeoTIFF, verified and taken as it is, not rewritten"
+    assert lineage(written, taken) == (
+        "Written as Cloud-Optimized GeoTIFF from the uploaded pixels, unchanged, overviews by average;"
+        " Uploaded as Cloud-Optimized GeoTIFF (b), verified and taken as it is, not rewritten"
+    )
 
 
 def test_an_item_tells_where_its_pixels_lie() -> None:
