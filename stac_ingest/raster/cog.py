@@ -160,16 +160,15 @@ def write_cog(
         with ExitStack() as stack:
             levels = [stack.enter_context(pyramid.level(1, place, names))]
             levels += [stack.enter_context(pyramid.level(factor)) for factor in halved]
-            targets: list[Target] = [levels[-1]]
+            zeros = _Zeros(header.count) if resampler is OverviewResampler.MODE else None
+            targets: list[Target] = [levels[-1], *([zeros] if zeros else [])]
             if others:
                 targets.append(stack.enter_context(pyramid.scratch(halved[-1] if halved else 1)))
             halves: list[Halves] = []
             for level, factor in reversed(list(zip(levels, halved, strict=False))):
                 halves.append(Halves(targets, header, nodata, resampler, *pyramid.shape(factor), pyramid.block))
                 targets = [level, halves[-1]]
-            tallies, mask = _copy(
-                source, targets, nodata, pyramid.block, lambda share: progress(reading * share, "read")
-            )
+            tallies, mask = _copy(source, targets, nodata, pyramid.block, lambda done: progress(reading * done, "read"))
             for one in reversed(halves):
                 one.finish()
         files = [level.files for level in levels]
@@ -179,7 +178,7 @@ def write_cog(
             _build_overviews(pyramid.scratch_path, [factor // base for factor in others], resampler)
         with ExitStack() as stack:
             for index, factor in enumerate(others):
-                files.append(pyramid.copy_overview(index, factor, stack))
+                files.append(pyramid.copy_overview(index, factor, stack, zeros))
                 progress(0.7 + 0.2 * (index + 1) / len(others), "overviews")
         written = tiff.write_in_order(files, path, lambda share: progress(0.9 + 0.1 * share, "write"))
         _require_layout(path, factors)
@@ -193,6 +192,25 @@ def write_cog(
         resampler=resampler,
         file=written,
     )
+
+
+class _Zeros:
+    """Notes in which bands 0 is a value; in others, GDAL's mode puts it where the pixels have no value at all."""
+
+    def __init__(self, count: int) -> None:
+        self._absent = np.ones(count, bool)
+
+    def write(self, pixels: Pixels, inside: Mask | None, window: Window) -> None:
+        """Look for 0 among valid pixels."""
+        self._absent &= ~((pixels == 0) & (True if inside is None else inside)).any(axis=(1, 2))
+
+    def clear(self, pixels: Pixels, inside: Mask | None, nodata: float | None) -> None:
+        """Say of the pixels of an overview that they are not valid where they are a 0 that no pixel was."""
+        void = (pixels == 0) & self._absent[:, np.newaxis, np.newaxis]
+        if inside is not None:
+            inside &= ~void.any(axis=0)
+        elif nodata is not None:
+            pixels[void] = nodata
 
 
 class _ByGdal:
@@ -322,13 +340,15 @@ class _Pyramid:
                     file.write_mask(np.zeros((1, 1), bool), window=Window(0, 0, 1, 1))
             yield file
 
-    def copy_overview(self, index: int, factor: int, stack: ExitStack) -> LevelFiles:
+    def copy_overview(self, index: int, factor: int, stack: ExitStack, zeros: _Zeros | None) -> LevelFiles:
         """Encode the blocks of an overview of the scratch file; they are complete when the stack is left."""
         with rasterio.open(self.scratch_path, overview_level=index) as overview:
             level = stack.enter_context(self.level(factor))
             for window in windows(overview.width, overview.height, _pixel_bytes(self.header), self.block):
                 inside = overview.read_masks(1, window=window) > 0 if self.header.masked else None
                 pixels = overview.read(window=window)  # of float16, GDAL makes float32 in a file beside
+                if zeros:
+                    zeros.clear(pixels, inside, self.nodata)
                 level.write(pixels.astype(self.header.dtype, copy=False), inside, window)
         return level.files
 
