@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,7 +50,11 @@ async def ingest(upload: Upload, attempt: int, workshop: Workshop, report: Repor
     image = Image.check(upload.image)
     async with _scratch(workshop, upload, attempt) as scratch:
         sources = await stage(upload, workshop.store, scratch)
-        conversion = await convert(_job(image, product, bands, sources, upload, scratch, workshop.limits), report)
+        checked = asyncio.create_task(check(upload, sources))
+        try:
+            conversion = await convert(_job(image, product, bands, sources, upload, scratch, workshop.limits), report)
+        finally:
+            await checked  # what is wrong with damaged bytes is not wrong with the image
         for warning in conversion.warnings:
             await workshop.uploads.log(upload.id, ImageUploadEventSeverity.WARNING, warning)
         await workshop.uploads.begin_publishing(upload.id, attempt)
@@ -109,15 +113,24 @@ async def stage(upload: Upload, store: Store, scratch: Path) -> tuple[SourceFile
             raise UploadError(
                 "STAGING_LOST", f"The bytes of {file.name!r} are no longer in the store; upload the image again."
             ) from error
-        found = await asyncio.to_thread(_sha256, path)
+        sources.append(SourceFile(path=path, name=file.name, kind=file.kind))
+    return tuple(sources)
+
+
+async def check(upload: Upload, sources: Iterable[SourceFile]) -> None:
+    """Make sure that the files are what was uploaded.
+
+    Raises:
+        RetryableUploadError: `STAGING_DAMAGED`.
+    """
+    for file, source in zip(upload.files, sources, strict=True):
+        found = await asyncio.to_thread(_sha256, source.path)
         if found != file.sha256:
             raise RetryableUploadError(
                 "STAGING_DAMAGED",
                 f"Expected {file.name!r} with the SHA-256 {file.sha256}, found {found} in the store; if that stays so,"
                 " upload the image again.",
             )
-        sources.append(SourceFile(path=path, name=file.name, kind=file.kind))
-    return tuple(sources)
 
 
 def _sha256(path: Path) -> str:

@@ -18,7 +18,7 @@ from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
 from stac_ingest.models.enums import ImageUploadEventSeverity as Severity
 from stac_ingest.models.enums import ImageUploadStatus as Status
 from stac_ingest.models.raster import Limits
-from stac_ingest.pipeline import Workshop, stage
+from stac_ingest.pipeline import Workshop, check, stage
 from stac_ingest.settings import WorkerSettings
 from stac_ingest.storage import LocalStore, Written
 from stac_ingest.uploads import MAX_ATTEMPTS, LeaseLostError, Uploads
@@ -302,10 +302,12 @@ def test_bytes_that_the_store_gives_back_changed_are_not_converted(play: Play, t
         (tmp_path / "first").mkdir()
         (source,) = await stage(upload, store, tmp_path / "first")
         assert source.path.read_bytes() == b"sent"
+        await check(upload, [source])
         staged.write_bytes(b"damaged")
         (tmp_path / "second").mkdir()
+        (source,) = await stage(upload, store, tmp_path / "second")
         with pytest.raises(RetryableUploadError, match=f"'image.tif' with the SHA-256 {digest}") as caught:
-            await stage(upload, store, tmp_path / "second")
+            await check(upload, [source])
         assert caught.value.code == "STAGING_DAMAGED"
 
     play(scenario)

@@ -422,7 +422,10 @@ def assert_tifffile(made: Made) -> None:
 
 
 def _unread_by_tifffile(case: Case) -> bool:
-    return case.profile.codec is Codec.LERC and case.valid == "nan"
+    """Return whether tifffile fails: it does not know the NaN of LERC, and reads one plain block that is left out."""
+    is_one_block = max(case.size) <= case.profile.block_size and not case.factors
+    blank = case.content == "blank" and case.profile.codec is Codec.NONE and is_one_block
+    return blank or (case.profile.codec is Codec.LERC and case.valid == "nan")
 
 
 def _with_pixels(level: Level, other: Level) -> Level:
@@ -640,7 +643,7 @@ def test_overviews_of_classes_gain_no_value(made: Made) -> None:
 
 def test_tifffile_reads_what_gdal_reads(made: Made) -> None:
     if _unread_by_tifffile(made.case):
-        pytest.skip("tifffile does not know the NaN of LERC")
+        pytest.skip("tifffile does not read it")
     assert_tifffile(made)
 
 
@@ -914,7 +917,8 @@ def test_whatever_goes_in_comes_out(request: pytest.FixtureRequest) -> None:
             assert_valid(made)
             assert_equal(made)
             assert_overviews(made)
-            assert_tifffile(made)
+            if not _unread_by_tifffile(case):
+                assert_tifffile(made)
             if not _fills(case):
                 assert_sparse(made)
             if case.resampler in (NEAREST, MODE):
