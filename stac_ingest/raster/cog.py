@@ -158,7 +158,7 @@ def write_cog(
         others = factors[len(halved) :]
         reading = 0.6 if others else 0.9
         with ExitStack() as stack:
-            levels = [stack.enter_context(pyramid.level(1, place, names))]
+            levels = [stack.enter_context(pyramid.level(1, place, names, resampler if factors else None))]
             levels += [stack.enter_context(pyramid.level(factor)) for factor in halved]
             zeros = _Zeros(header.count) if resampler is OverviewResampler.MODE else None
             targets: list[Target] = [levels[-1], *([zeros] if zeros else [])]
@@ -272,9 +272,13 @@ class _Pyramid:
 
     @contextmanager
     def level(
-        self, factor: int, place: Place | None = None, names: Sequence[str | None] = ()
+        self,
+        factor: int,
+        place: Place | None = None,
+        names: Sequence[str | None] = (),
+        resampler: OverviewResampler | None = None,
     ) -> Iterator[_ByGdal | _ByIsal]:
-        """Open what encodes the blocks of one level."""
+        """Open what encodes the blocks of one level; the full resolution has the metadata."""
         path = self.folder / f"{factor}.tif"
         options = {
             "blockxsize": self.profile.block_size,
@@ -286,7 +290,7 @@ class _Pyramid:
         }
         with self._created(path, factor, options, internal_mask=True) as file:
             if place:
-                _describe(file, self.header, names)
+                _describe(file, self.header, names, resampler)
             if not self.profile.is_default_deflate:
                 yield _ByGdal(file)
         if self.profile.is_default_deflate:
@@ -494,7 +498,9 @@ def windows(width: int, height: int, pixel_bytes: int, block: int = BLOCK) -> It
             yield Window(column, row, min(columns, width - column), min(block, height - row))
 
 
-def _describe(full: Any, header: Header, names: Sequence[str | None]) -> None:
+def _describe(full: Any, header: Header, names: Sequence[str | None], resampler: OverviewResampler | None) -> None:
+    if resampler:
+        full.update_tags(OVERVIEW_RESAMPLING=resampler.name)  # as rio-cogeo says it
     for index, name in enumerate(names, start=1):
         if name:
             full.set_band_description(index, name)

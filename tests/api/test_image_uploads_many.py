@@ -42,7 +42,7 @@ def test_cancel_while_it_runs_leaves_nothing_behind(service: Service, make_produ
     image = new(product)
     upload = image.upload_ndarray(large, raster_meta=META)
     scratch = service.data_dir / "scratch"
-    wait_until(lambda: bool(list(scratch.glob(f"{upload.id}-*/*/scratch.tif"))))
+    wait_until(lambda: bool(list(scratch.glob(f"{upload.id}-*/*/1.blocks"))))
     upload.cancel()
     assert upload.status is ImageUploadStatus.CANCELED
     upload.cancel()

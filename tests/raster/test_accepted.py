@@ -140,7 +140,8 @@ def test_what_was_written_here_is_taken(tmp_path: Path) -> None:
     (tmp_path / "again.tif").write_bytes(content)
 
     assert is_taken(tmp_path / "again.tif")
-    assert not is_taken(tmp_path / "again.tif", Asked(resampler=AVERAGE))  # it does not say so
+    assert is_taken(tmp_path / "again.tif", Asked(resampler=AVERAGE))
+    assert not is_taken(tmp_path / "again.tif", Asked(resampler=NEAREST))
 
 
 def test_blocks_of_nothing_may_be_left_out(tmp_path: Path) -> None:
@@ -223,9 +224,11 @@ def test_classes_are_taken_if_overviews_have_the_nearest(tmp_path: Path, writer:
 def test_classes_are_written_again_where_nobody_knows_of_their_overviews(tmp_path: Path) -> None:
     content, report = convert(source_of(tmp_path, KINDS["palette"]))
     (tmp_path / "again.tif").write_bytes(content)
+    (tmp_path / "unknown.tif").write_bytes(content.replace(b"OVERVIEW_RESAMPLING", b"OVERVIEW_BY_SOMEONE"))
 
     assert report["resampler"] == NEAREST
-    assert not is_taken(tmp_path / "again.tif")
+    assert is_taken(tmp_path / "again.tif")
+    assert not is_taken(tmp_path / "unknown.tif")
 
 
 @UNPLACED

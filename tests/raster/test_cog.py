@@ -296,7 +296,7 @@ def without_zeros(case: Case, overview: Level) -> Level:
     valid = True if full.mask is None else full.mask
     absent = ~((full.pixels == 0) & valid).any(axis=(1, 2))
     void = (overview.pixels == 0) & absent[:, np.newaxis, np.newaxis]
-    if case.resampler is not MODE or not void.any():
+    if case.resampler is not MODE or (overview.mask is None and case.nodata is None):
         return overview
     if overview.mask is not None:
         return replace(overview, mask=overview.mask & ~void.any(axis=0))
@@ -422,10 +422,17 @@ def assert_tifffile(made: Made) -> None:
 
 
 def _unread_by_tifffile(case: Case) -> bool:
-    """Return whether tifffile fails: it does not know the NaN of LERC, and reads one plain block that is left out."""
+    """Return whether tifffile 2026 fails.
+
+    It knows neither the NaN of LERC nor a positive nodata value of int8, and reads a plain block that is left out where
+    it is the only one.
+    """
     is_one_block = max(case.size) <= case.profile.block_size and not case.factors
-    blank = case.content == "blank" and case.profile.codec is Codec.NONE and is_one_block
-    return blank or (case.profile.codec is Codec.LERC and case.valid == "nan")
+    return (
+        (case.profile.codec is Codec.LERC and case.valid == "nan")
+        or (case.dtype == "int8" and (case.nodata or 0) > 0)
+        or (case.content == "blank" and case.profile.codec is Codec.NONE and is_one_block)
+    )
 
 
 def _with_pixels(level: Level, other: Level) -> Level:
