@@ -1,8 +1,8 @@
 """Writing Cloud-Optimized GeoTIFFs: the source is decoded once, and each block is encoded once.
 
-The source is read window by window and measured on the way. Its pixels are encoded on all cores meanwhile, and go into
-an uncompressed scratch file, where GDAL makes the overviews; these are encoded in their turn. Then the blocks are put
-in order (raster/tiff.py).
+The source is read window by window and measured on the way. Its pixels are encoded on all cores meanwhile, and become
+the overviews of half the size (raster/halves.py), or go into an uncompressed scratch file, where GDAL makes those that
+are not made on the way; these are encoded in their turn. Then the blocks are put in order (raster/tiff.py).
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ def write_cog(
         names: Of the bands.
         nodata: Value of what is not valid, as the bands' type can hold it.
         factors: Of the overviews, ascending.
-        resampler: How overviews are made, by GDAL: each from the one before where a block holds all bands, else from
-            the full resolution.
+        resampler: How overviews are made, as by GDAL: from the one before where GDAL does so, else from the full
+            resolution.
         profile: How blocks are encoded.
         progress: Told the share that is done, and what is being done.
 
