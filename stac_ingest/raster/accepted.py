@@ -22,11 +22,11 @@ from stac_ingest.raster.cog import (
     Cog,
     Progress,
     measure_source,
-    room_for,
     staged_bytes,
     windows,
     write_cog,
 )
+from stac_ingest.raster.room import room_for
 from stac_ingest.raster.sniff import HEAD_BYTES, driver_for
 from stac_ingest.raster.source import Place, Source
 from stac_ingest.raster.tiff import BUFFER, Written

@@ -7,9 +7,7 @@ are not made on the way; these are encoded in their turn. Then the blocks are pu
 
 from __future__ import annotations
 
-import errno
 import math
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -22,9 +20,8 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from stac_ingest.errors import UploadError
@@ -44,6 +41,7 @@ from stac_ingest.raster.blocks import (
 )
 from stac_ingest.raster.halves import Halves, Target, halved_here, runs
 from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
+from stac_ingest.raster.room import room_for
 from stac_ingest.raster.source import Header, Mask, Pixels, Place, Source
 from stac_ingest.raster.tiff import LevelFiles
 
@@ -56,9 +54,6 @@ ZSTD_LEVEL = 1
 """With a predictor, higher ones take several times as long and save little."""
 QUALITY = 75
 """Of JPEG and WEBP; what GDAL takes too."""
-LITTLE_SPACE = 16 * 1024**2
-"""Where no more bytes than these are free, a file that could not be written is put down to the full disk."""
-
 Progress = Callable[[float, str], None]
 
 _RESAMPLING = {
@@ -518,25 +513,6 @@ def _build_overviews(scratch: Path, factors: Sequence[int], resampler: OverviewR
         is_endless = file.dtypes[0] in ("int64", "uint64") and file.nodata is not None
         with rasterio.Env(TIFF_USE_OVR=is_endless or not _gdal_tells_apart(factors, file.shape)):
             file.build_overviews(list(factors), _RESAMPLING[resampler])
-
-
-@contextmanager
-def room_for(path: Path) -> Iterator[None]:
-    """Tell a want of memory or disk from other faults; of a full disk GDAL says only that the file is wrong."""
-    full = UploadError("STORAGE_FULL", "No space is left for the conversion; free some and try again.")
-    try:
-        yield
-    except (RasterioError, CPLE_BaseError) as error:
-        reason = str(error.__cause__ or error).lower()
-        if "cannot allocate" in reason or "out of memory" in reason:
-            raise MemoryError(str(error)) from error
-        if shutil.disk_usage(path.parent).free < LITTLE_SPACE:
-            raise full from error
-        raise
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise full from error
-        raise
 
 
 def _gdal_tells_apart(factors: Sequence[int], shape: tuple[int, int]) -> bool:
