@@ -176,9 +176,7 @@ def cog(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="LEVEL (deflate, zstd), QUALITY (jpeg, webp) or MAX_Z_ERROR (lerc)."),
     ] = None,
-    blocksize: Annotated[
-        int | None, typer.Option("--blocksize", "-b", help="Side of a block in pixels; unset: 512.")
-    ] = None,
+    blocksize: Annotated[int | None, typer.Option(help="Side of a block in pixels; unset: 512.")] = None,
     nodata: Annotated[float | None, typer.Option(help="Nodata value, where a file does not say it.")] = None,
     overview_level: Annotated[int | None, typer.Option(help="How many overviews; unset: down to 512 pixels.")] = None,
     overview_resampling: Annotated[str | None, typer.Option(help="average, nearest, mode, cubic, …")] = None,

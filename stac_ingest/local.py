@@ -158,9 +158,11 @@ def asked_by(options: Mapping[str, Any], creation: Sequence[str]) -> Asked:
     given = dict(option.upper().partition("=")[::2] for option in creation)
     if not set(given) <= set(_PROFILE_FIELDS):
         raise _refused("--co", f"one of {', '.join(_PROFILE_FIELDS)} with a value", ", ".join(creation))
-    name = options["overview_resampling"]
-    if name is not None and name.upper() not in OverviewResampler.__members__:
-        raise _refused("--overview-resampling", f"one of {', '.join(OverviewResampler).lower()}", name)
+    name = options["overview_resampling"] and options["overview_resampling"].upper().replace("_", "")
+    if name and name not in OverviewResampler.__members__:
+        raise _refused(
+            "--overview-resampling", f"one of {', '.join(OverviewResampler).lower()}", options["overview_resampling"]
+        )
     numbers = options["geotransform"] and options["geotransform"].split(",")
     if numbers and len(numbers) != 6:
         raise _refused("--geotransform", "six numbers with commas between them", options["geotransform"])
@@ -175,7 +177,7 @@ def asked_by(options: Mapping[str, Any], creation: Sequence[str]) -> Asked:
             georeference=Georeference(projection=options["crs"], geotrans=numbers),
             nodata=options["nodata"],
             overviews=options["overview_level"],
-            resampler=name and OverviewResampler[name.upper()],
+            resampler=name and OverviewResampler[name],
         )
     except ValidationError as error:
         wrong = error.errors()[0]

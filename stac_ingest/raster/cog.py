@@ -150,7 +150,7 @@ def write_cog(
         halved = halved_here(
             header, factors, resampler, nodata=nodata, block=pyramid.block, interleaved=pyramid.is_interleaved
         )
-        others = factors[len(halved) :]
+        base, others = (1, *halved)[-1], factors[len(halved) :]
         reading = 0.6 if others else 0.9
         with ExitStack() as stack:
             levels = [stack.enter_context(pyramid.level(1, place, names, resampler if factors else None))]
@@ -158,7 +158,7 @@ def write_cog(
             zeros = _Zeros(header.count) if resampler is OverviewResampler.MODE else None
             targets: list[Target] = [levels[-1], *([zeros] if zeros else [])]
             if others:
-                targets.append(stack.enter_context(pyramid.scratch(halved[-1] if halved else 1)))
+                targets.append(stack.enter_context(pyramid.scratch(base)))
             halves: list[Halves] = []
             for level, factor in reversed(list(zip(levels, halved, strict=False))):
                 halves.append(Halves(targets, header, nodata, resampler, *pyramid.shape(factor), pyramid.block))
@@ -169,7 +169,6 @@ def write_cog(
         files = [level.files for level in levels]
         if others:
             progress(0.6, "overviews")
-            base = halved[-1] if halved else 1
             _build_overviews(pyramid.scratch_path, [factor // base for factor in others], resampler)
         with ExitStack() as stack:
             for index, factor in enumerate(others):

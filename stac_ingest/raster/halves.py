@@ -55,21 +55,21 @@ def halved_here(
         block: Side of what is read and written at a time.
         interleaved: Whether a block holds all bands; else GDAL takes the nearest pixel of the full resolution.
     """
-    if header.masked or ColorInterp.alpha in (header.colorinterp or ()):
+    is_averaged = header.dtype in ("uint8", "uint16") or (header.dtype == "float32" and nodata is not None)
+    is_made_here = {
+        OverviewResampler.AVERAGE: is_averaged and not header.colormap,
+        OverviewResampler.NEAREST: interleaved,
+    }
+    row_bytes = block * header.count * np.dtype(header.dtype).itemsize * header.width // 2
+    if (
+        not is_made_here.get(resampler)
+        or header.masked
+        or ColorInterp.alpha in (header.colorinterp or ())
+        or row_bytes > MOST_ROW_BYTES
+        or factors != tuple(2**level for level in range(1, len(factors) + 1))
+    ):
         return ()
-    averaged = header.dtype in ("uint8", "uint16") or (header.dtype == "float32" and nodata is not None)
-    match resampler:
-        case OverviewResampler.AVERAGE if not averaged or header.colormap:
-            return ()
-        case OverviewResampler.NEAREST if not interleaved:
-            return ()
-        case OverviewResampler.AVERAGE | OverviewResampler.NEAREST:
-            row_bytes = block * header.count * np.dtype(header.dtype).itemsize * header.width // 2
-            is_doubling = factors == tuple(2**level for level in range(1, len(factors) + 1))
-            if not is_doubling or row_bytes > MOST_ROW_BYTES:
-                return ()
-            return tuple(takewhile(lambda factor: not (header.height % factor or header.width % factor), factors))
-    return ()
+    return tuple(takewhile(lambda factor: not (header.height % factor or header.width % factor), factors))
 
 
 @dataclass

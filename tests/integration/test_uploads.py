@@ -313,6 +313,24 @@ def test_bytes_that_the_store_gives_back_changed_are_not_converted(play: Play, t
     play(scenario)
 
 
+def test_damaged_bytes_are_not_put_down_to_the_image(play: Play, tmp_path: Path) -> None:
+    """They are converted before they have been checked, and cannot be; yet it is the store that is to blame."""
+
+    async def scenario(uploads: Uploads) -> None:
+        store, upload = LocalStore(tmp_path / "store"), await submitted(uploads)
+        staged = store.local_path("a")
+        staged.parent.mkdir(parents=True)
+        staged.write_bytes(b"no image at all")
+        workshop = Workshop(uploads=uploads, store=store, scratch_dir=tmp_path, limits=Limits())
+        await worker.process(upload, workshop, WorkerSettings())
+        tried = await uploads.get(upload)
+        assert tried.status is Status.PENDING
+        assert "in the store" in tried.events[-1].message
+        assert list(tmp_path.iterdir()) == [tmp_path / "store"]
+
+    play(scenario)
+
+
 def test_of_two_transfers_at_once_the_bytes_and_their_checksum_are_of_one(play: Play, tmp_path: Path) -> None:
     async def scenario(uploads: Uploads) -> None:
         upload, second_is_received = await open_upload(uploads), asyncio.Event()

@@ -20,7 +20,7 @@ from rio_cogeo.cogeo import cog_validate
 from stac_ingest.errors import RequestError, UploadError
 from stac_ingest.local import Asked, asked_by, convert_file, convert_files
 from stac_ingest.models.cog import CogProfile
-from stac_ingest.models.enums import Codec
+from stac_ingest.models.enums import Codec, OverviewResampler
 from stac_ingest.raster import tiff
 
 PLACE: dict[str, Any] = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500_000, 0, -10, 5_000_000)}
@@ -250,6 +250,11 @@ def test_what_cannot_be_converted_leaves_nothing(tmp_path: Path) -> None:
 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
     assert (tmp_path / "out" / "a.tif").read_bytes() == b"before"
+
+
+@pytest.mark.parametrize("name", ["cubic_spline", "cubicspline", "CUBICSPLINE"])
+def test_resamplers_are_named_as_in_rio_cogeo_or_as_here(name: str) -> None:
+    assert asked_by({**OPTIONS, "overview_resampling": name}, []).resampler is OverviewResampler.CUBICSPLINE
 
 
 @pytest.mark.parametrize(
