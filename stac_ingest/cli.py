@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import importlib.util
 import json
@@ -90,6 +89,8 @@ def api() -> None:
 def worker() -> None:
     """Run a worker alone; start as many as you like on one database and store."""
     _require_server()
+    import asyncio
+
     from stac_ingest.serve import end_with_parent
     from stac_ingest.settings import ServiceSettings, WorkerSettings, load
     from stac_ingest.worker import run

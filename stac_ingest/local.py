@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import rasterio
+import typer
 from pydantic import Field, ValidationError
-from tqdm import tqdm
 
 from stac_ingest.errors import RequestError
 from stac_ingest.models.cog import MAX_OVERVIEWS, CogProfile
@@ -26,7 +27,8 @@ CACHE_BYTES = 64 * 1024**2
 """GDAL's cache of blocks: what waits in it is not encoded yet, so a larger one only costs memory."""
 Progress = Callable[[float, str], None]
 
-_BAR = "{percentage:3.0f}% |{bar}| {n:.1f} of {total} [{elapsed}, {postfix}]"
+_STEPS = 100
+"""Of the progress bar, for each file."""
 _PROFILE_FIELDS = {"LEVEL": "level", "QUALITY": "quality", "MAX_Z_ERROR": "max_error"}
 _OPTIONS = {
     "codec": "--cog-profile",
@@ -125,13 +127,13 @@ def convert_files(sources: Sequence[Path], target: Path, asked: Asked, *, quiet:
     for source, path in zip(sources, paths, strict=True):
         _require_apart(source, path, paths)
     reports = []
-    with tqdm(total=len(sources), unit="file", disable=quiet or None, bar_format=_BAR) as bar:
+    hidden = quiet or not sys.stderr.isatty()
+    with typer.progressbar(length=_STEPS * len(sources), hidden=hidden, file=sys.stderr) as bar:
         for index, (source, path) in enumerate(zip(sources, paths, strict=True)):
 
             def tell(share: float, doing: str, index: int = index, name: str = source.name) -> None:
-                bar.set_postfix_str(f"{name}: {doing}", refresh=False)
-                bar.n = index + share
-                bar.update(0)
+                bar.label = f"{name}: {doing}"
+                bar.update(_STEPS * index + round(_STEPS * share) - bar.pos)
 
             reports.append(convert_file(source, path, asked, tell))
             tell(1.0, "done")

@@ -1,4 +1,4 @@
-"""Files that are already what would be written of them: they are read to the last pixel, and taken as they are."""
+"""Files that are already what would be written of them, or whose blocks are: they are read, and taken as they are."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from rasterio.enums import Interleaving
 from stac_ingest.models.cog import CogProfile
 from stac_ingest.models.enums import Codec, OverviewResampler, UploadFileKind
 from stac_ingest.models.raster import SourceFile
+from stac_ingest.raster.blocks import Blocks, predictor_of
 from stac_ingest.raster.cog import (
     BLOCK,
     Cog,
     Progress,
+    grid_of,
     measure_source,
     staged_bytes,
     windows,
@@ -55,6 +57,8 @@ def make_cog(
 ) -> Cog:
     """Make a Cloud-Optimized GeoTIFF of a source, and measure its pixels: its own bytes where it is one already.
 
+    Of another GeoTIFF, the blocks that are encoded as they would be are taken.
+
     Args:
         source: What is read, once.
         file: The file that it is in.
@@ -71,6 +75,7 @@ def make_cog(
     Raises:
         UploadError: As `write_cog`.
     """
+    known = None
     if _is_geotiff(file):
         with rasterio.open(file.path, driver="GTiff") as dataset:
             upload = _Upload(source=source, dataset=dataset, factors=factors)
@@ -83,6 +88,7 @@ def make_cog(
                 and upload.is_valid()
             ):
                 return upload.take(place, path, nodata, progress)
+            known = upload.blocks(profile or CogProfile())
     return write_cog(
         source,
         place,
@@ -93,6 +99,7 @@ def make_cog(
         resampler=resampler or default_resampler,
         profile=profile or CogProfile(),
         progress=progress,
+        known=known,
     )
 
 
@@ -149,6 +156,29 @@ class _Upload:
                 for factor, level in zip((1, *self.factors), self.levels(), strict=True)
             )
         )
+
+    def blocks(self, profile: CogProfile) -> Blocks | None:
+        """Return where the blocks are, if they are as large as those asked for, and encoded as ours are."""
+        dataset, header = self.dataset, self.source.header
+        grid = grid_of(header, profile.block_size)
+        structure = dataset.tags(ns="IMAGE_STRUCTURE")
+        is_alike = (
+            (structure.get("COMPRESSION"), structure.get("PREDICTOR"))
+            == (Codec.DEFLATE, str(predictor_of(np.dtype(header.dtype))))
+            and dataset.count == header.count
+            and (dataset.count == 1 or (dataset.interleaving is Interleaving.pixel) == grid.interleaved)
+            and dataset.block_shapes[0] == (grid.block, grid.block)
+            and _is_little_endian(Path(dataset.name))
+        )
+        if not is_alike:
+            return None
+        blocks = Blocks.nowhere(grid, Path(dataset.name))
+        bands, rows, columns = range(1, grid.planes + 1), range(grid.rows), range(grid.columns)
+        for index, (band, row, column) in enumerate(product(bands, rows, columns)):
+            for what, numbers in ("OFFSET", blocks.offsets), ("SIZE", blocks.sizes):
+                numbers[index] = int(dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band) or 0)
+        blocks.sizes[blocks.sizes >= grid.block_bytes(header.dtype)] = 0  # what is larger than the pixels is no use
+        return blocks
 
     def is_valid(self) -> bool:
         """Return whether rio-cogeo finds no fault in the file, not even what it only warns of."""
@@ -213,6 +243,11 @@ class _Upload:
             if any(offsets):
                 return min(int(offset) for offset in offsets if offset)
         return size
+
+
+def _is_little_endian(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == b"II"
 
 
 def _codec(level: Any) -> str:

@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -59,14 +59,37 @@ class Grid:
         """How often the image is covered."""
         return 1 if self.interleaved else self.count
 
+    @property
+    def size(self) -> int:
+        """How many blocks there are."""
+        return self.planes * self.rows * self.columns
+
+    def block_bytes(self, dtype: str) -> int:
+        """Return how many bytes the pixels of a block are."""
+        return self.block**2 * self.count // self.planes * np.dtype(dtype).itemsize
+
 
 @dataclass(frozen=True)
 class Blocks:
-    """Where the encoded blocks of an image lie in a file; 0 for the size of one that is all nodata."""
+    """Where the encoded blocks of an image lie; 0 for the size of one that is all nodata."""
 
-    path: Path
+    paths: tuple[Path, ...]
+    files: NDArray[np.uint8]
+    """In which of these files each block is."""
     offsets: Integers
     sizes: Integers
+
+    @classmethod
+    def nowhere(cls, grid: Grid, *paths: Path) -> Blocks:
+        """Return blocks of a grid, none of which is there yet."""
+        return cls(paths, *(np.zeros(grid.size, dtype) for dtype in ("uint8", "uint64", "uint64")))
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[int], bytes]]:
+        """Give what reads a block, by its number."""
+        with ExitStack() as stack:
+            files = [stack.enter_context(path.open("rb")).fileno() for path in self.paths]
+            yield lambda index: os.pread(files[self.files[index]], int(self.sizes[index]), int(self.offsets[index]))
 
 
 @dataclass
@@ -76,16 +99,17 @@ class BlockWriter:
     grid: Grid
     file: BinaryIO
     encoders: ThreadPoolExecutor
-    encode: Callable[[Pixels], bytes]
-    """From pixels (band, y, x) of a block, cut off at the edges of the image, to bytes; none for all nodata."""
-    blocks: Blocks = field(init=False)
-    _waiting: deque[tuple[int, int, Future[bytes]]] = field(init=False, default_factory=deque)
-    """Index of a block, bytes of its pixels, and what it will be."""
+    encode: Callable[[Pixels, bytes], bytes]
+    """From pixels (band, y, x) of a block, cut off at the edges of the image, and what they may be encoded as already,
+    to bytes; none for all nodata."""
+    blocks: Blocks
+    """What is written."""
+    known: Blocks | None = None
+    """What the blocks may be encoded as already, in the second file; those that are stay there."""
+    read_known: Callable[[int], bytes] = lambda index: b""
+    _waiting: deque[tuple[int, int, Future[tuple[bytes, bool]]]] = field(init=False, default_factory=deque)
+    """Index of a block, bytes of its pixels, and what it will be, and whether that is known."""
     _waiting_bytes: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        size = self.grid.planes * self.grid.rows * self.grid.columns
-        self.blocks = Blocks(Path(self.file.name), np.zeros(size, "uint64"), np.zeros(size, "uint64"))
 
     def write(self, pixels: Pixels, row: int, column: int) -> None:
         """Take pixels (band, y, x) of whole blocks, whose first is at this row and column of the image."""
@@ -98,7 +122,7 @@ class BlockWriter:
                 for plane in range(grid.planes):
                     bands = part if grid.interleaved else part[plane : plane + 1]
                     index = plane * grid.rows * grid.columns + first
-                    self._waiting.append((index, bands.nbytes, self.encoders.submit(self.encode, bands)))
+                    self._waiting.append((index, bands.nbytes, self.encoders.submit(self._encoded, bands, index)))
                     self._waiting_bytes += bands.nbytes
                     self._append(MOST_WAITING)
 
@@ -106,15 +130,41 @@ class BlockWriter:
         """Wait until all is written."""
         self._append(0)
 
+    def _encoded(self, pixels: Pixels, index: int) -> tuple[bytes, bool]:
+        known = self.read_known(index)
+        content = self.encode(pixels, known)
+        return content, content is known
+
     def _append(self, left: int) -> None:
         while self._waiting and self._waiting_bytes > left:
             index, size, encoded = self._waiting.popleft()
-            content = encoded.result()
+            content, is_known = encoded.result()
             self._waiting_bytes -= size
-            if content:
+            self.blocks.sizes[index] = len(content)
+            if is_known and self.known:
+                self.blocks.files[index], self.blocks.offsets[index] = 1, self.known.offsets[index]
+            else:
                 self.blocks.offsets[index] = self.file.tell()
-                self.blocks.sizes[index] = len(content)
                 self.file.write(content)
+
+
+@contextmanager
+def writing(
+    path: Path,
+    grid: Grid,
+    encoders: ThreadPoolExecutor,
+    encode: Callable[[Pixels, bytes], bytes],
+    known: Blocks | None = None,
+) -> Iterator[BlockWriter]:
+    """Give what encodes the blocks of an image into a file, and wait until all is written."""
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("wb"))
+        blocks = Blocks.nowhere(grid, path, *(known.paths if known else ()))
+        writer = BlockWriter(grid, file, encoders, encode, blocks)
+        if known:
+            writer.known, writer.read_known = known, stack.enter_context(known.opened())
+        yield writer
+        writer.finish()
 
 
 @contextmanager
@@ -127,7 +177,7 @@ def encoding_threads() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def pixel_encoder(dtype: np.dtype[Any], block: int, nodata: float | None) -> Callable[[Pixels], bytes]:
+def pixel_encoder(dtype: np.dtype[Any], block: int, nodata: float | None) -> Callable[[Pixels, bytes], bytes]:
     """Return what encodes blocks of pixels of this type."""
     blank = np.array(0 if nodata is None else nodata, dtype)
     return partial(_encode_pixels, block=block, blank=blank)
@@ -138,23 +188,28 @@ def predictor_of(dtype: np.dtype[Any]) -> int:
     return 3 if dtype.kind == "f" and dtype.itemsize > 2 else 2
 
 
-def _encode_pixels(pixels: Pixels, *, block: int, blank: Pixels) -> bytes:
+def _encode_pixels(pixels: Pixels, known: bytes, *, block: int, blank: Pixels) -> bytes:
     bits = f"u{pixels.dtype.itemsize}"
     if (pixels.view(bits) == blank.view(bits)).all():
         return b""
     whole = _padded(pixels, block)
-    if predictor_of(pixels.dtype) == 3:
-        return isal_zlib.compress(_byte_differences(whole), LEVEL)
-    return isal_zlib.compress(_differences(whole.view(bits)), LEVEL)
+    content = _byte_differences(whole) if predictor_of(pixels.dtype) == 3 else _differences(whole.view(bits))
+    return _stream(content, known)
 
 
-def encode_mask(valid: Pixels, *, block: int) -> bytes:
+def _stream(content: Pixels, known: bytes) -> bytes:
+    """Return a stream of zlib of a content: a known one, if it ends with the checksum of the content (RFC 1950)."""
+    is_known = known[-4:] == isal_zlib.adler32(content).to_bytes(4)
+    return known if is_known else isal_zlib.compress(content, LEVEL)
+
+
+def encode_mask(valid: Pixels, known: bytes, *, block: int) -> bytes:
     """Encode a block (1, y, x) of a mask: a bit for each pixel."""
     if not valid.any():
         return b""
     whole = np.zeros((block, block), bool)
     whole[: valid.shape[1], : valid.shape[2]] = valid[0]
-    return isal_zlib.compress(np.packbits(whole, axis=1), LEVEL)
+    return _stream(np.packbits(whole, axis=1), known)
 
 
 def _padded(pixels: Pixels, block: int) -> Pixels:

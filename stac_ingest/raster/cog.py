@@ -32,12 +32,14 @@ from stac_ingest.models.upload import require_overviews
 from stac_ingest.models.values import METRES_PER_DEGREE
 from stac_ingest.raster import tiff
 from stac_ingest.raster.blocks import (
+    Blocks,
     BlockWriter,
     Grid,
     encode_mask,
     encoding_threads,
     pixel_encoder,
     predictor_of,
+    writing,
 )
 from stac_ingest.raster.halves import Halves, Target, halved_here, runs
 from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
@@ -96,6 +98,21 @@ def overview_factors(width: int, height: int) -> tuple[int, ...]:
     return tuple(factors)
 
 
+def is_interleaved(header: Header) -> bool:
+    """Return whether a block holds all bands."""
+    return header.count <= MAX_PIXEL_INTERLEAVED
+
+
+def grid_of(header: Header, block: int, factor: int = 1) -> Grid:
+    """Return how a level is divided into blocks."""
+    height, width = _shape(header, factor)
+    return Grid(height=height, width=width, count=header.count, block=block, interleaved=is_interleaved(header))
+
+
+def _shape(header: Header, factor: int) -> tuple[int, int]:
+    return -(-header.height // factor), -(-header.width // factor)
+
+
 def staged_bytes(header: Header, profile: CogProfile, factors: Sequence[int]) -> int:
     """Return how many bytes pixels and overviews take in whole blocks; in a thin image, that is far more than they."""
     side = max(BLOCK, profile.block_size)
@@ -115,6 +132,7 @@ def write_cog(
     resampler: OverviewResampler,
     profile: CogProfile,
     progress: Progress,
+    known: Blocks | None = None,
 ) -> Cog:
     """Write a source as a Cloud-Optimized GeoTIFF, and measure its pixels on the way.
 
@@ -129,6 +147,8 @@ def write_cog(
             resolution.
         profile: How blocks are encoded.
         progress: Told the share that is done, and what is being done.
+        known: What the blocks of the full resolution may be encoded as already, by DEFLATE with our predictor; those
+            that hold the same pixels are not encoded again, unless a level is asked for.
 
     Raises:
         UploadError: `INVALID_OVERVIEWS` when a factor leaves less than one pixel, `UNSUPPORTED_DATA_TYPE` when the
@@ -146,9 +166,9 @@ def write_cog(
         # Masks and some overviews lie beside the pixels of the scratch file.
         rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=False),
     ):
-        pyramid = _Pyramid(Path(folder), header, nodata, profile, encoders)
+        pyramid = _Pyramid(Path(folder), header, nodata, profile, known, encoders)
         halved = halved_here(
-            header, factors, resampler, nodata=nodata, block=pyramid.block, interleaved=pyramid.is_interleaved
+            header, factors, resampler, nodata=nodata, block=pyramid.block, interleaved=is_interleaved(header)
         )
         base, others = (1, *halved)[-1], factors[len(halved) :]
         reading = 0.6 if others else 0.9
@@ -161,7 +181,7 @@ def write_cog(
                 targets.append(stack.enter_context(pyramid.scratch(base)))
             halves: list[Halves] = []
             for level, factor in reversed(list(zip(levels, halved, strict=False))):
-                halves.append(Halves(targets, header, nodata, resampler, *pyramid.shape(factor), pyramid.block))
+                halves.append(Halves(targets, header, nodata, resampler, *_shape(header, factor), pyramid.block))
                 targets = [level, halves[-1]]
             tallies, mask = _copy(source, targets, nodata, pyramid.block, lambda done: progress(reading * done, "read"))
             for one in reversed(halves):
@@ -243,6 +263,8 @@ class _Pyramid:
     header: Header
     nodata: float | None
     profile: CogProfile
+    known: Blocks | None
+    """What the blocks of the full resolution may be encoded as already."""
     encoders: ThreadPoolExecutor
 
     @property
@@ -251,18 +273,9 @@ class _Pyramid:
         return max(BLOCK, self.profile.block_size)
 
     @property
-    def is_interleaved(self) -> bool:
-        """Whether a block holds all bands."""
-        return self.header.count <= MAX_PIXEL_INTERLEAVED
-
-    @property
     def scratch_path(self) -> Path:
         """Where the pixels are that GDAL makes overviews of."""
         return self.folder / "scratch.tif"
-
-    def shape(self, factor: int) -> tuple[int, int]:
-        """Return the rows and columns of a level."""
-        return -(-self.header.height // factor), -(-self.header.width // factor)
 
     @contextmanager
     def level(
@@ -293,16 +306,15 @@ class _Pyramid:
 
     @contextmanager
     def _by_isal(self, path: Path, factor: int) -> Iterator[_ByIsal]:
-        header, block = self.header, self.profile.block_size
-        height, width = self.shape(factor)
-        grid = Grid(height=height, width=width, count=header.count, block=block, interleaved=self.is_interleaved)
-        encode = pixel_encoder(np.dtype(header.dtype), block, self.nodata)
-        with path.with_suffix(".blocks").open("wb") as image, path.with_suffix(".mask").open("wb") as mask:
-            pixels = BlockWriter(grid, image, self.encoders, encode)
-            valid = BlockWriter(replace(grid, count=1), mask, self.encoders, partial(encode_mask, block=block))
-            yield _ByIsal(path, pixels, valid)
-            pixels.finish()
-            valid.finish()
+        grid = grid_of(self.header, self.profile.block_size, factor)
+        encode = pixel_encoder(np.dtype(self.header.dtype), grid.block, self.nodata)
+        mask_grid, encode_valid = replace(grid, count=1), partial(encode_mask, block=grid.block)
+        known = self.known if factor == 1 else None
+        with (
+            writing(path.with_suffix(".blocks"), grid, self.encoders, encode, known) as image,
+            writing(path.with_suffix(".mask"), mask_grid, self.encoders, encode_valid) as mask,
+        ):
+            yield _ByIsal(path, image, mask)
 
     @contextmanager
     def scratch(self, factor: int) -> Iterator[_ByGdal]:
@@ -314,7 +326,7 @@ class _Pyramid:
     @contextmanager
     def _created(self, path: Path, factor: int, options: dict[str, Any], *, internal_mask: bool) -> Iterator[Any]:
         header = self.header
-        height, width = self.shape(factor)
+        height, width = _shape(header, factor)
         with rasterio.open(
             path,
             "w",
@@ -325,7 +337,7 @@ class _Pyramid:
             dtype=header.dtype,
             nodata=self.nodata,
             tiled=True,
-            interleave="pixel" if self.is_interleaved else "band",
+            interleave="pixel" if is_interleaved(header) else "band",
             SPARSE_OK=True,
             **options,
         ) as file:
@@ -349,10 +361,6 @@ class _Pyramid:
                     zeros.clear(pixels, inside, self.nodata)
                 level.write(pixels.astype(self.header.dtype, copy=False), inside, window)
         return level.files
-
-
-def _is_interleaved(header: Header) -> bool:
-    return header.count <= MAX_PIXEL_INTERLEAVED
 
 
 def creation_options(profile: CogProfile, header: Header) -> dict[str, Any]:

@@ -7,8 +7,10 @@ the overviews that follow, all other types and resamplers, masks and colour tabl
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import takewhile
 from typing import Protocol
 
@@ -20,8 +22,10 @@ from rasterio.windows import Window
 from stac_ingest.models.enums import OverviewResampler
 from stac_ingest.raster.source import Header, Mask, Pixels
 
-STRIP = 2**17
+CELL = 2**17
 """Pixels that are averaged at a time: few enough that they stay in the processor's cache."""
+CELL_COLUMNS = 4096
+"""Beside nodata, cells are not wider, so that most of them have none."""
 MOST_ROW_BYTES = 64 * 1024**2
 """A row of blocks that is larger is not gathered in memory."""
 _PAIR = {1: "uint16", 2: "uint32"}
@@ -116,8 +120,9 @@ class Halves:
     def _begin(self, top: int) -> None:
         self._top = top
         self._filled = np.zeros(-(-self.width // self.block), bool)
-        blank = 0 if self.nodata is None else self.nodata
-        self._rows = np.full((self.header.count, self.block, self.width), blank, self.header.dtype)
+        self._rows = np.zeros((self.header.count, self.block, self.width), self.header.dtype)
+        if self.nodata:  # zeros take no time until they are looked at
+            self._rows[:] = self.nodata
 
 
 def runs(filled: NDArray[np.bool_], block: int, width: int) -> Iterator[slice]:
@@ -134,28 +139,31 @@ def _nearest(pixels: Pixels) -> Pixels:
 def _averages(pixels: Pixels, nodata: float | None) -> Pixels:
     count, height, width = pixels.shape
     averages = np.empty((count, height // 2, width // 2), pixels.dtype)
-    rows = max(1, STRIP // width // 2)
+    columns = width if nodata is None else min(width, CELL_COLUMNS)
+    rows = max(2, CELL // columns // 2 * 2)
     for band, half in zip(pixels, averages, strict=True):
-        for row in range(0, len(half), rows):
-            half[row : row + rows] = _average(band[2 * row : 2 * (row + rows)], nodata)
+        for row in range(0, height, rows):
+            for column in range(0, width, columns):
+                cell = band[row : row + rows, column : column + columns]
+                into = half[row // 2 : (row + rows) // 2, column // 2 : (column + columns) // 2]
+                into[:] = _average(cell, nodata)
     return averages
 
 
 def _average(pixels: Pixels, nodata: float | None) -> Pixels:
     if nodata is None:
         return _rounded_quarters(pixels)
-    return _average_of_floats(pixels, nodata) if pixels.dtype.kind == "f" else _average_of_integers(pixels, nodata)
-
-
-def _average_of_integers(pixels: Pixels, nodata: float) -> Pixels:
-    valid = np.asarray(pixels != nodata)
+    valid = _valid(pixels, nodata)
+    is_float = pixels.dtype.kind == "f"
     if not valid.any():
         return pixels[::2, ::2]
     if valid.all():
-        return _apart_from(nodata, _rounded_quarters(pixels).astype(pixels.dtype))
+        quarters = _sums_of_floats(pixels) / 4 if is_float else _rounded_quarters(pixels)
+        return _apart_from(nodata, quarters.astype(pixels.dtype))
     counts = _sums(valid.view("uint8"))
-    sums = _sums(np.where(valid, pixels, pixels.dtype.type(0)))
-    means = np.divide(sums, np.maximum(counts, 1), dtype="float32") + 0.5
+    some = np.maximum(counts, 1)
+    values = np.where(valid, pixels, pixels.dtype.type(0))
+    means = _sums_of_floats(values) / some if is_float else np.divide(_sums(values), some, dtype="float32") + 0.5
     return np.where(counts, _apart_from(nodata, means.astype(pixels.dtype)), pixels.dtype.type(nodata))
 
 
@@ -168,27 +176,54 @@ def _rounded_quarters(pixels: Pixels) -> Pixels:
 
 def _sums(pixels: Pixels) -> Pixels:
     """Return the sums of two by two unsigned integers, in twice their bits."""
-    pairs = np.ascontiguousarray(pixels).view(_PAIR[pixels.itemsize])
+    pairs = pixels.view(_PAIR[pixels.itemsize])
     bits = 8 * pixels.itemsize
     beside: Pixels = (pairs & (2**bits - 1)) + (pairs >> bits)
     return np.add(beside[::2], beside[1::2])
 
 
-def _average_of_floats(pixels: Pixels, nodata: float) -> Pixels:
-    valid = ~np.isnan(pixels) if np.isnan(nodata) else ~_as_good_as(nodata, pixels)
-    counts = _sums(valid.view("uint8"))
-    values = np.where(valid, pixels, 0).astype("float64")
-    beside = values[:, ::2] + values[:, 1::2]
-    means = ((beside[::2] + beside[1::2]) / np.maximum(counts, 1)).astype(pixels.dtype)
-    return np.where(counts, _apart_from(nodata, means), pixels.dtype.type(nodata))
+def _sums_of_floats(pixels: Pixels) -> Pixels:
+    """Return the sums of two by two floats, in float64 and in GDAL's order."""
+    values = pixels.astype("float64")
+    beside: Pixels = values[:, ::2] + values[:, 1::2]
+    return np.add(beside[::2], beside[1::2])
 
 
-def _as_good_as(nodata: float, pixels: Pixels) -> NDArray[np.bool_]:
-    """Return which floats GDAL takes for nodata, as they are so close to it (ARE_REAL_EQUAL of `gdal_priv.h`)."""
-    value = pixels.dtype.type(nodata)
+def _valid(pixels: Pixels, nodata: float) -> NDArray[np.bool_]:
+    if pixels.dtype.kind != "f":
+        return np.asarray(pixels != nodata)
+    if np.isnan(nodata):
+        return ~np.isnan(pixels)
+    low, high = _as_good_as(nodata)
+    return np.asarray(~((pixels >= low) & (pixels <= high)))
+
+
+@cache
+def _as_good_as(nodata: float) -> tuple[np.float32, np.float32]:
+    """Return between which floats GDAL takes all for nodata, as they are so close (ARE_REAL_EQUAL of `gdal_priv.h`)."""
+    value = np.float32(nodata)
     share = 2 * np.finfo("float32").eps
-    is_close: NDArray[np.bool_] = (pixels == value) | (np.abs(pixels - value) < share * np.abs(pixels + value))
-    return is_close
+    place, last = _place(value), _place(np.float32(np.inf))
+
+    def is_apart(other: int) -> bool:
+        pixel = _float_at(other)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return not (pixel == value or abs(pixel - value) < share * abs(pixel + value))
+
+    high = bisect(range(place, last + 1), False, key=is_apart) - 1
+    low = bisect(range(-place, last + 1), False, key=lambda other: is_apart(-other)) - 1
+    return _float_at(place - low), _float_at(place + high)
+
+
+def _place(value: np.float32) -> int:
+    """Return the place of a float among all, in their order; that of 0 is 0."""
+    size = int(abs(value).view("int32"))
+    return -size if value < 0 else size
+
+
+def _float_at(place: int) -> np.float32:
+    size = np.int32(abs(place)).view("float32")
+    return np.float32(-size if place < 0 else size)
 
 
 def _apart_from(nodata: float, means: Pixels) -> Pixels:

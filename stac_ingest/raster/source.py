@@ -169,9 +169,10 @@ class FileSource:
         data_type = check_data_type(name, dtypes[0])
         pixel = np.dtype(data_type.numpy).itemsize
         check_decoded(name, dataset.width * dataset.height * dataset.count * pixel, limits)
-        rows, columns = dataset.block_shapes[0]
+        self._block_shape = rows, columns = dataset.block_shapes[0]
         interleaved = dataset.count if dataset.profile.get("interleave") == "pixel" else 1
         check_block(name, rows * columns * pixel * interleaved, limits)
+        self._planes = range(1, dataset.count // interleaved + 1)
         self._dataset = dataset
         interps = tuple(dataset.colorinterp)
         self._alpha = dataset.count if interps[-1] is ColorInterp.alpha and dataset.count == band_count + 1 else None
@@ -206,6 +207,7 @@ class FileSource:
             gcps_crs=gcps_crs,
             rpcs=dataset.rpcs,
         )
+        self._may_be_sparse = dataset.driver == "GTiff" and self._header.nodata is not None and not self._header.masked
 
     @property
     def header(self) -> Header:
@@ -226,17 +228,16 @@ class FileSource:
 
     def stored(self, window: Window) -> bool:
         """Look for blocks of the window in the file; a sparse GeoTIFF has none where all is nodata."""
-        if self._dataset.driver != "GTiff" or self._header.nodata is None or self._header.masked:
+        if not self._may_be_sparse:
             return True
-        height, width = self._dataset.block_shapes[0]
+        height, width = self._block_shape
         rows, columns = (
             range(places.start // side, -(-places.stop // side))
             for places, side in zip(window.toslices(), (height, width), strict=True)
         )
-        bands = range(1, 2 if self._dataset.profile.get("interleave") == "pixel" else self._header.count + 1)
         return any(
             self._dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=band)
-            for band, row, column in product(bands, rows, columns)
+            for band, row, column in product(self._planes, rows, columns)
         )
 
 

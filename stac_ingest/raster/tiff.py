@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -72,30 +71,36 @@ class _Field:
     values: bytes
 
 
+_Fields = dict[int, _Field]
+"""A directory: tag -> field."""
+
+
 @dataclass(frozen=True)
 class _Image:
-    """One image of a TIFF: its fields, where its blocks lie (0: nowhere, all nodata), and where they will."""
+    """One image of a TIFF: its fields but those of its blocks, and these, as they are read and as they will lie."""
 
-    file: int
-    """Descriptor of the file that the blocks are in."""
-    fields: tuple[_Field, ...]
-    offsets: Integers
+    read: Callable[[int], bytes]
+    """Returns a block, by its number."""
+    fields: _Fields
     sizes: Integers
+    """Bytes of the blocks; 0 for those that are all nodata."""
     placed: Integers
+    """Where the blocks will lie; 0: nowhere."""
 
-    def number(self, tag: int) -> int:
-        return next((int.from_bytes(field.values, "little") for field in self.fields if field.tag == tag), 0)
+    @property
+    def is_separate(self) -> bool:
+        """Whether the blocks of each band lie apart."""
+        return _number(self.fields, _PLANAR_CONFIGURATION) == _SEPARATE
 
     def overview(self) -> _Image:
         """Return the image as one of reduced resolution."""
-        kind = self.number(_NEW_SUBFILE_TYPE) | _REDUCED
-        others = (field for field in self.fields if field.tag != _NEW_SUBFILE_TYPE)
-        return replace(self, fields=(_Field(_NEW_SUBFILE_TYPE, _LONG, 1, struct.pack("<I", kind)), *others))
+        kind = _number(self.fields, _NEW_SUBFILE_TYPE) | _REDUCED
+        field = _Field(_NEW_SUBFILE_TYPE, _LONG, 1, struct.pack("<I", kind))
+        return replace(self, fields={**self.fields, _NEW_SUBFILE_TYPE: field})
 
     def framed(self, block: int) -> Iterator[bytes]:
-        start, size = int(self.offsets[block]), int(self.sizes[block])
-        content = os.pread(self.file, size, start)
-        return iter((struct.pack("<I", size), content, content[-4:]))
+        content = self.read(block)
+        return iter((struct.pack("<I", len(content)), content, content[-4:]))
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class _Level:
     @property
     def is_interleaved(self) -> bool:
         """Whether a block of the mask comes right behind its pixels."""
-        return self.mask is not None and self.image.number(_PLANAR_CONFIGURATION) != _SEPARATE
+        return self.mask is not None and not self.image.is_separate
 
     def blocks(self) -> Iterator[tuple[_Image, int]]:
         """Yield the blocks that are there, in their order in the file."""
@@ -136,31 +141,35 @@ def write_in_order(levels: Sequence[LevelFiles], path: Path, progress: Progress)
 
 
 def _level(files: LevelFiles, stack: ExitStack) -> _Level:
-    file = stack.enter_context(files.directory.open("rb")).fileno()
-    with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as content:
-        image, *others = _images(content, file)
-    mask = next((one for one in others if one.number(_NEW_SUBFILE_TYPE) & _MASK), None)
-    return _Level(_with(files.image, image, stack), mask and _with(files.mask, mask, stack))
+    with files.directory.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        image, *others = _directories(content)
+    masks = [fields for fields in others if _number(fields, _NEW_SUBFILE_TYPE) & _MASK]
+    return _Level(
+        _image(image, files.image, files.directory, stack),
+        _image(masks[0], files.mask, files.directory, stack) if masks else None,
+    )
 
 
-def _with(blocks: Blocks | None, image: _Image, stack: ExitStack) -> _Image:
-    if blocks is None:
-        return image
-    file = stack.enter_context(blocks.path.open("rb")).fileno()
-    return replace(image, file=file, offsets=blocks.offsets, sizes=blocks.sizes)
+def _image(fields: _Fields, blocks: Blocks | None, directory: Path, stack: ExitStack) -> _Image:
+    offsets, sizes = (_integers(fields[tag]) for tag in (_TILE_OFFSETS, _TILE_BYTE_COUNTS))
+    found = blocks or Blocks((directory,), np.zeros_like(sizes, "uint8"), offsets, sizes)
+    others = {tag: field for tag, field in fields.items() if tag not in (_TILE_OFFSETS, _TILE_BYTE_COUNTS)}
+    return _Image(stack.enter_context(found.opened()), others, found.sizes, placed=np.zeros_like(sizes))
 
 
-def _images(content: mmap.mmap, file: int) -> Iterator[_Image]:
+def _directories(content: mmap.mmap) -> Iterator[_Fields]:
     order, version, _, _, position = struct.unpack_from("<2sHHHQ", content)
     if (order, version) != (b"II", 43):
         raise ValueError(f"expected a little-endian BigTIFF, found {order!r} {version}")
     while position:
         (count,) = struct.unpack_from("<Q", content, position)
         entries = range(position + 8, position + 8 + 20 * count, 20)
-        fields = {field.tag: field for field in (_field(content, entry) for entry in entries)}
-        offsets, sizes = (_integers(fields.pop(tag)) for tag in (_TILE_OFFSETS, _TILE_BYTE_COUNTS))
-        yield _Image(file, tuple(fields.values()), offsets, sizes, placed=np.zeros_like(offsets))
+        yield {field.tag: field for field in (_field(content, entry) for entry in entries)}
         (position,) = struct.unpack_from("<Q", content, entries.stop)
+
+
+def _number(fields: _Fields, tag: int) -> int:
+    return int.from_bytes(fields[tag].values, "little") if tag in fields else 0
 
 
 def _field(content: mmap.mmap, entry: int) -> _Field:
@@ -227,10 +236,9 @@ def _gathered(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def _ghost(full: _Level) -> bytes:
     """Return what the file says of its structure; writers that change it in place overwrite the last NO with YES."""
-    is_separate = full.image.number(_PLANAR_CONFIGURATION) == _SEPARATE
     said = (
         "LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
-        f"BLOCK_TRAILER=LAST_4_BYTES_REPEATED\n{'INTERLEAVE=BAND\n' if is_separate else ''}"
+        f"BLOCK_TRAILER=LAST_4_BYTES_REPEATED\n{'INTERLEAVE=BAND\n' if full.image.is_separate else ''}"
         f"KNOWN_INCOMPATIBLE_EDITION=NO\n {'MASK_INTERLEAVED_WITH_IMAGERY=YES\n' if full.is_interleaved else ''}"
     )
     ghost = f"GDAL_STRUCTURAL_METADATA_SIZE={len(said):06} bytes\n{said}".encode()
@@ -247,7 +255,7 @@ def _header(images: Sequence[_Image], ghost: bytes, *, big: bool) -> bytes:
         struct.pack_into("<Q" if big else "<I", header, link, len(header))
         kind, form = (_LONG8, "<u8") if big else (_LONG, "<u4")
         fields = [
-            *image.fields,
+            *image.fields.values(),
             _Field(_TILE_OFFSETS, kind, len(image.placed), image.placed.astype(form).tobytes()),
             _Field(_TILE_BYTE_COUNTS, _LONG, len(image.sizes), image.sizes.astype("<u4").tobytes()),
         ]
