@@ -126,9 +126,9 @@ def codec(result: Path) -> list[str]:
     return [str(PEERS / "python"), "-m", "benchmarks.codec", str(result.with_suffix(".tif")), str(result)]
 
 
-def conversion(source: Path, folder: Path) -> list[str]:
-    """Return the command that does with a source what a worker does with an upload."""
-    return [sys.executable, "-m", "benchmarks.conversion", str(source), str(folder)]
+def conversion(source: Path, result: Path) -> list[str]:
+    """Return the command that does with a source what a worker does with an upload; the result is JSON."""
+    return [sys.executable, "-m", "benchmarks.conversion", str(source), str(result.parent), str(result)]
 
 
 def script(source: Path, target: Path) -> list[Step]:

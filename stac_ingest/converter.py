@@ -3,7 +3,8 @@
 `convert` is the parent's side. It starts `python -m stac_ingest.converter` in its own process group with a clean
 environment (no database address, no keys), hands over the job as JSON, and reads lines of JSON: progress, then the
 report or the error. The child takes away from itself what it does not need (the network, all drivers but four, memory
-and time without end) before it looks at the first byte.
+and time without end) before it looks at the first byte. To start takes it longer than a small image; so `Converters`
+has one that waits, ready, for the next job.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from stac_ingest.errors import RetryableUploadError, UploadError
 from stac_ingest.models.cog import CogProfile
@@ -67,33 +68,71 @@ async def convert(job: ConversionJob, report: Report) -> Conversion:
         UploadError: The input cannot become an image; says why.
         RetryableUploadError: The child was killed or ended without a report.
     """
+    return await _convert_in(await _start(), job, report)
+
+
+class Converters:
+    """Child processes that convert, each of them once; one waits, ready, for the next job. Used in `async with`."""
+
+    _waiting: asyncio.Task[asyncio.subprocess.Process] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._prepare()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._waiting:
+            await _end(await self._waiting)
+
+    async def convert(self, job: ConversionJob, report: Report) -> Conversion:
+        """Run one job in a child process; takes and raises what the function `convert` does."""
+        waiting, self._waiting = self._waiting, None
+        child = await waiting if waiting else await _start()
+        if child.returncode is not None:  # it was killed while it waited
+            child = await _start()
+        try:
+            return await _convert_in(child, job, report)
+        finally:
+            if self._waiting is None:
+                self._prepare()
+
+    def _prepare(self) -> None:
+        self._waiting = asyncio.create_task(_start())
+
+
+async def _start() -> asyncio.subprocess.Process:
     environment = {
         **_GDAL_OPTIONS,
-        "CPL_TMPDIR": str(job.scratch),
-        "HOME": str(job.scratch),
+        "OPENBLAS_NUM_THREADS": "1",  # NumPy's, which nothing here uses
         "PATH": os.defpath,
         "PYTHONPATH": os.pathsep.join(str(Path(folder).resolve()) for folder in sys.path),
-        "TMPDIR": str(job.scratch),
     }
-    child = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-P",  # the folder that it works in holds no modules
+        *("-P", "-s"),  # neither the folder that it works in nor a user's has modules
         "-m",
         "stac_ingest.converter",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
-        cwd=job.scratch,
+        cwd=os.sep,
         start_new_session=True,
         limit=_SLACK_BYTES,
     )
+
+
+async def _convert_in(child: asyncio.subprocess.Process, job: ConversionJob, report: Report) -> Conversion:
     try:
         return await _follow(child, job, report)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
+        await _end(child)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    await child.wait()
 
 
 async def _follow(child: asyncio.subprocess.Process, job: ConversionJob, report: Report) -> Conversion:
@@ -132,14 +171,20 @@ def _crash(status: int, stderr: str) -> UploadError:
 
 
 def main() -> None:
-    """Take a job from standard input, and answer on standard output."""
+    """Wait for a job on standard input, and answer on standard output."""
     # GDAL's C code may print; the answer has standard output to itself.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    job = ConversionJob.model_validate_json(sys.stdin.readline())
     _die_with_parent()
-    _limit_memory(job.limits)
     sandbox = _leave_the_network()
+    _import_all()
+    line = sys.stdin.readline()
+    if not line:
+        return
+    job = ConversionJob.model_validate_json(line)
+    os.chdir(job.scratch)
+    os.environ.update(dict.fromkeys(("CPL_TMPDIR", "HOME", "TMPDIR"), str(job.scratch)))
+    _limit_memory(job.limits)
 
     def say(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
@@ -156,6 +201,19 @@ def main() -> None:
         }})  # fmt: skip
     else:
         say({"conversion": conversion.model_dump(mode="json")})
+
+
+def _import_all() -> None:
+    """Import what conversions need, and let GDAL register its drivers.
+
+    GDAL reads its options when it is first imported, and the parent needs none of it.
+    """
+    import rasterio
+
+    from stac_ingest.raster import accepted, footprint, preview  # noqa: F401
+
+    with rasterio.Env():
+        pass
 
 
 def _die_with_parent() -> None:
@@ -198,7 +256,6 @@ def _leave_the_network() -> str:
 
 
 def _convert(job: ConversionJob, sandbox: str, progress: Progress) -> Conversion:
-    # GDAL reads its options when it is first imported, and what follows is needed in the child alone.
     import rasterio
 
     from stac_ingest.raster import footprint, preview

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stac_ingest import catalog
-from stac_ingest.converter import Report, convert
+from stac_ingest.converter import Converters, Report
 from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
 from stac_ingest.models.bands import Band, Layout
 from stac_ingest.models.enums import ImageUploadEventSeverity, ImageUploadEventType, UploadFileKind
@@ -29,10 +29,11 @@ from stac_ingest.uploads import Uploads
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
-    """Where images are made: the uploads, the store, and a local folder for what is half done."""
+    """Where images are made: the uploads, the store, converters, and a local folder for what is half done."""
 
     uploads: Uploads
     store: Store
+    converters: Converters
     scratch_dir: Path
     limits: Limits
 
@@ -52,7 +53,8 @@ async def ingest(upload: Upload, attempt: int, workshop: Workshop, report: Repor
         sources = await stage(upload, workshop.store, scratch)
         checked = asyncio.create_task(check(upload, sources))
         try:
-            conversion = await convert(_job(image, product, bands, sources, upload, scratch, workshop.limits), report)
+            job = _job(image, product, bands, sources, upload, scratch, workshop.limits)
+            conversion = await workshop.converters.convert(job, report)
         finally:
             await checked  # what is wrong with damaged bytes is not wrong with the image
         for warning in conversion.warnings:

@@ -12,7 +12,7 @@ import procrastinate
 import psycopg
 
 from stac_ingest import deletions, idempotency
-from stac_ingest.converter import Report
+from stac_ingest.converter import Converters, Report
 from stac_ingest.database import open_pool
 from stac_ingest.deletions import Deletions
 from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
@@ -36,12 +36,13 @@ REPORTED_SECONDS = 0.5
 
 async def run(service: ServiceSettings, settings: WorkerSettings, database_url: str) -> None:
     """Work until the process is told to stop (SIGINT or SIGTERM); a running conversion is finished first."""
-    async with open_pool(database_url, max_size=settings.worker_concurrency + 5) as pool:
+    async with open_pool(database_url, max_size=settings.worker_concurrency + 5) as pool, Converters() as converters:
         queue = new_queue()
         async with queue.open_async(pool):
             workshop = Workshop(
                 uploads=Uploads(pool, queue),
                 store=open_store(service.resolved_store_url),
+                converters=converters,
                 scratch_dir=service.scratch_dir,
                 limits=Limits(),
             )

@@ -279,7 +279,7 @@ class ArraySource:
     def read(self, window: Window) -> tuple[Pixels, Mask | None]:
         """Copy one window out of the mapped file, in this machine's byte order."""
         where = (slice(None), *window.toslices())
-        pixels = np.array(self._pixels[where], dtype=self._header.dtype)
+        pixels = np.array(self._pixels[where], dtype=self._header.dtype, order="C")
         if self._fill is not None:
             as_it_is = np.isnan(pixels) if math.isnan(self._fill) else np.False_
             pixels[self._invalid(where) & ~as_it_is] = self._fill

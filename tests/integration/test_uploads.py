@@ -14,6 +14,7 @@ from procrastinate.exceptions import ConnectorException
 
 from api.uploads import send_file
 from stac_ingest import worker
+from stac_ingest.converter import Converters
 from stac_ingest.errors import RequestError, RetryableUploadError, UploadError
 from stac_ingest.models.enums import ImageUploadEventSeverity as Severity
 from stac_ingest.models.enums import ImageUploadStatus as Status
@@ -278,7 +279,9 @@ def test_a_worker_whose_upload_was_canceled_meanwhile_changes_nothing(
             await asyncio.Event().wait()
 
         monkeypatch.setattr(worker, "ingest", canceled_meanwhile)
-        workshop = Workshop(uploads=uploads, store=store, scratch_dir=tmp_path, limits=Limits())
+        workshop = Workshop(
+            uploads=uploads, store=store, converters=Converters(), scratch_dir=tmp_path, limits=Limits()
+        )
         await worker.process(upload, workshop, WorkerSettings(renew_seconds=0.05))
         ended = await uploads.get(upload)
         assert (ended.status, ended.problem) == (Status.CANCELED, None)
@@ -321,8 +324,11 @@ def test_damaged_bytes_are_not_put_down_to_the_image(play: Play, tmp_path: Path)
         staged = store.local_path("a")
         staged.parent.mkdir(parents=True)
         staged.write_bytes(b"no image at all")
-        workshop = Workshop(uploads=uploads, store=store, scratch_dir=tmp_path, limits=Limits())
-        await worker.process(upload, workshop, WorkerSettings())
+        async with Converters() as converters:
+            workshop = Workshop(
+                uploads=uploads, store=store, converters=converters, scratch_dir=tmp_path, limits=Limits()
+            )
+            await worker.process(upload, workshop, WorkerSettings())
         tried = await uploads.get(upload)
         assert tried.status is Status.PENDING
         assert "in the store" in tried.events[-1].message

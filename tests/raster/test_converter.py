@@ -23,7 +23,7 @@ from rasterio.shutil import copy
 from rasterio.transform import Affine
 from rio_cogeo.cogeo import cog_validate
 
-from stac_ingest.converter import convert
+from stac_ingest.converter import Converters, convert
 from stac_ingest.errors import RetryableUploadError
 from stac_ingest.models.bands import Band, ClassBand, GenericBand, MaskBand, SpectralBand
 from stac_ingest.models.cog import CogProfile
@@ -895,6 +895,43 @@ def test_a_canceled_conversion_stops_at_once_and_leaves_no_process(
 
 
 @linux_only
+def test_a_converter_waits_for_the_next_job_and_leaves_no_process(
+    jobs: Jobs, save_array: SaveArray, noise: Noise
+) -> None:
+    pixels = noise("uint8", 60, 60)
+    path = save_array("a", pixels)
+    ran: list[int] = []
+
+    async def remember(share: float, doing: str) -> None:
+        ran.extend(child for child, folder in children().items() if folder != "/")
+
+    async def convert_several() -> None:
+        async with Converters() as converters:
+            await converters.convert(jobs(path, placed=True), remember)
+            (waiting,) = await waiting_child()
+            second = await converters.convert(jobs(path, placed=True), remember)
+            assert set(ran) > {waiting}
+            assert_same_bits(read(second.rasters[0]), pixels[np.newaxis])
+            (waiting,) = await waiting_child()
+            os.kill(waiting, signal.SIGKILL)
+            while children():
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)  # until the loop has heard of it
+            await asyncio.gather(*(converters.convert(jobs(path, placed=True), remember) for _ in range(3)))
+            assert waiting not in ran
+            await waiting_child()
+
+    async def waiting_child() -> dict[int, str]:
+        while not (found := children()):
+            await asyncio.sleep(0.01)
+        assert list(found.values()) == ["/"]
+        return found
+
+    asyncio.run(convert_several())
+    assert children() == {}
+
+
+@linux_only
 def test_the_child_has_no_secrets_and_no_network(
     jobs: Jobs, save_array: SaveArray, noise: Noise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -909,11 +946,13 @@ def test_the_child_has_no_secrets_and_no_network(
     job = jobs(save_array("a", noise("uint8", 600, 600)), placed=True)
     environment: dict[str, str] = {}
     interfaces: set[str] = set()
+    works_in: set[str] = set()
     limits = ""
 
     async def look(share: float, doing: str) -> None:
         nonlocal limits
-        for process in children():
+        for process, working in children().items():
+            works_in.add(working)
             folder = Path("/proc", str(process))
             lines = (folder / "environ").read_bytes().decode().split("\0")
             environment.update({line.partition("=")[0]: line.partition("=")[2] for line in lines if line})
@@ -922,7 +961,7 @@ def test_the_child_has_no_secrets_and_no_network(
 
     conversion = asyncio.run(convert(job, look))
 
-    assert environment["CPL_TMPDIR"] == str(job.scratch)
+    assert works_in == {str(job.scratch)}
     assert not [name for name in environment if name.startswith(("STAC_INGEST", "AWS_", "PG"))]
     assert "secret-of-the-parent" not in environment.values()
     assert not {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} & set(environment)
