@@ -8,7 +8,6 @@ first (TIFF Technical Note 3, Adobe 2005).
 from __future__ import annotations
 
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -237,10 +236,10 @@ def _byte_differences(pixels: Pixels) -> Pixels:
     interleaved = np.empty((rows, columns, count), pixels.dtype)
     for index, band in enumerate(pixels):
         interleaved[:, :, index] = band
-    as_bytes = interleaved.view("u1").reshape(rows, columns * count, size)
+    numbers = interleaved.view(f"u{size}").reshape(rows, columns * count)
     planes = np.empty((rows, size, columns * count), "u1")
     for index in range(size):
-        planes[:, index] = as_bytes[:, :, size - 1 - index if sys.byteorder == "little" else index]
+        planes[:, index] = numbers >> 8 * (size - 1 - index)
     of_rows = planes.reshape(rows, -1)
     differences = of_rows.copy()
     np.subtract(of_rows[:, count:], of_rows[:, :-count], out=differences[:, count:])
