@@ -29,7 +29,7 @@ Pixels = NDArray[Any]
 Encode = Callable[[Pixels], bytes | bytearray | memoryview]
 
 CODECS: dict[str, Encode] = {
-    "ISA-L 2": lambda pixels: imagecodecs.isal_encode(pixels, 2),
+    "ISA-L": lambda pixels: imagecodecs.isal_encode(pixels, 1 if pixels.itemsize == 1 else 2),
     "libdeflate 1": lambda pixels: imagecodecs.deflate_encode(pixels, 1),
     "libdeflate 6": lambda pixels: imagecodecs.deflate_encode(pixels, 6),
 }

@@ -46,7 +46,7 @@ from stac_ingest import DataType
 
 MEMORY_AIM = 600e6
 """Bytes that we may have at most."""
-OUR_CODECS = {OURS: "ISA-L 2", **{ours_of(level): f"libdeflate {level}" for level in LEVELS}}
+OUR_CODECS = {OURS: "ISA-L", **{ours_of(level): f"libdeflate {level}" for level in LEVELS}}
 """What encodes the blocks, of each of ours."""
 CHIPS = 1000
 

@@ -14,7 +14,7 @@ PEERS = ROOT / ".venv-peers" / "bin"
 RIO = str(PEERS / "rio")
 FASTEST = 1
 LEVELS = (FASTEST, 6)
-"""Of libdeflate. What we do unasked is ISA-L's level 2, which GDAL does not have; how large files are stands beside."""
+"""Of libdeflate. What we do unasked is ISA-L's, which GDAL does not have; how large files are stands beside."""
 OURS = "stac-ingest"
 CACHE_MEGABYTES = 512
 """What GDAL counts in the environment; rasterio.Env would count bytes."""

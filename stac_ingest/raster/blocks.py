@@ -8,6 +8,7 @@ first (TIFF Technical Note 3, Adobe 2005).
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,8 +22,6 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-LEVEL = 2
-"""Of ISA-L (0 to 3): as small as 3 or smaller for most images, and faster."""
 MOST_WAITING = 32 * 1024**2
 """Bytes of pixels that wait for being encoded and written; the source is not read further until then."""
 
@@ -193,13 +192,18 @@ def _encode_pixels(pixels: Pixels, known: bytes, *, block: int, blank: Pixels) -
         return b""
     whole = _padded(pixels, block)
     content = _byte_differences(whole) if predictor_of(pixels.dtype) == 3 else _differences(whole.view(bits))
-    return _stream(content, known)
+    return _stream(content, known, level_of(pixels.dtype))
 
 
-def _stream(content: Pixels, known: bytes) -> bytes:
+def level_of(dtype: np.dtype[Any]) -> int:
+    """Return the level of ISA-L (0 to 3) for a type; higher ones make files hardly smaller (docs/adr/0017)."""
+    return 1 if dtype.itemsize == 1 else 2
+
+
+def _stream(content: Pixels, known: bytes, level: int) -> bytes:
     """Return a stream of zlib of a content: a known one, if it ends with the checksum of the content (RFC 1950)."""
     is_known = known[-4:] == isal_zlib.adler32(content).to_bytes(4)
-    return known if is_known else isal_zlib.compress(content, LEVEL)
+    return known if is_known else isal_zlib.compress(content, level)
 
 
 def encode_mask(valid: Pixels, known: bytes, *, block: int) -> bytes:
@@ -208,7 +212,7 @@ def encode_mask(valid: Pixels, known: bytes, *, block: int) -> bytes:
         return b""
     whole = np.zeros((block, block), bool)
     whole[: valid.shape[1], : valid.shape[2]] = valid[0]
-    return _stream(np.packbits(whole, axis=1), known)
+    return _stream(np.packbits(whole, axis=1), known, level_of(whole.dtype))
 
 
 def _padded(pixels: Pixels, block: int) -> Pixels:
@@ -236,10 +240,10 @@ def _byte_differences(pixels: Pixels) -> Pixels:
     interleaved = np.empty((rows, columns, count), pixels.dtype)
     for index, band in enumerate(pixels):
         interleaved[:, :, index] = band
-    numbers = interleaved.view(f"u{size}").reshape(rows, columns * count)
+    as_bytes = interleaved.view("u1").reshape(rows, columns * count, size)
     planes = np.empty((rows, size, columns * count), "u1")
     for index in range(size):
-        planes[:, index] = numbers >> 8 * (size - 1 - index)
+        planes[:, index] = as_bytes[:, :, size - 1 - index if sys.byteorder == "little" else index]
     of_rows = planes.reshape(rows, -1)
     differences = of_rows.copy()
     np.subtract(of_rows[:, count:], of_rows[:, :-count], out=differences[:, count:])

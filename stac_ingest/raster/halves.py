@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from stac_ingest.models.enums import OverviewResampler
 from stac_ingest.raster.source import Header, Mask, Pixels
 
-CELL = 2**16
+CELL = 2**17
 """Pixels that are averaged at a time: few enough that they stay in the processor's cache."""
 CELL_COLUMNS = 4096
 """Beside nodata, cells are not wider, so that most of them have none."""

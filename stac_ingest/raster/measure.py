@@ -14,7 +14,7 @@ from stac_ingest.models.raster import BandHistogram, BandStatistics
 COARSE_SIDE = 1024
 """The coarse mask has at most this many columns and rows, unless the factor that needs is beyond MAX_COARSE_FACTOR."""
 MAX_COARSE_FACTOR = 512
-CACHED = 2**15
+CACHED = 2**16
 """Values that are measured at a time: few enough that they stay in the processor's cache."""
 COUNTED = 2**20
 """Values whose like are counted at a time: many more than there can be different ones."""
