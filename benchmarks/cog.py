@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -71,7 +72,8 @@ CASES = (
     Case(Picture("array", "uint16", 4, 2048, is_array=True), gdal_aim=1.0),
     Case(Picture("chip", "uint16", 1, 256), rio_aim=None, codec_aim=None),
 )
-OTHERS = ("script", "chips", "ingest")
+HUGE = Picture("huge", "uint16", 1, 40_000)
+OTHERS = ("script", "chips", "ingest", "huge")
 SCRIPT_AIM, CHIPS_AIM, INGEST_AIM = 5.0, 10.0, 1.3
 
 
@@ -116,6 +118,8 @@ def main() -> None:
             print_chips(folder, max(1, CHIPS // options.shrink), options, missed)
         if "ingest" in options.cases:
             print_ingest(pictures[0].made(folder), outputs, options.rounds, missed)
+        if "huge" in options.cases:
+            print_huge(replace(HUGE, side=HUGE.side // options.shrink), folder, missed)
         shutil.rmtree(outputs)
     print(f"\n{missed.count} aims missed, in bold." if missed.count else "\nAll aims met.")
 
@@ -205,21 +209,20 @@ def print_row(source: str, name: str, took: float, memory: str, size: int, times
 def print_script(source: Path, outputs: Path, rounds: int, missed: Missed) -> None:
     """Print what a user's script takes beside what a worker does with an upload, and beside our command."""
     steps = script(source, outputs / "scripted.tif")
-    result = outputs / "conversion.json"
-    worker = "a worker's conversion, with previews ²"
-    commands = {
-        worker: conversion(source, result),
-        "`stac-ingest cog --report`": ours([source], outputs / "ours.tif", report=outputs / "report.json"),
-        **{f"script: {step.name}{'' if step.is_ours else ' ¹'}": step.command for step in steps},
+    todo = {
+        "a worker's conversion, with previews ²": partial(run_conversion, source, outputs),
+        "`stac-ingest cog --report`": partial(
+            run, ours([source], outputs / "ours.tif", report=outputs / "report.json")
+        ),
+        **{f"script: {step.name}{'' if step.is_ours else ' ¹'}": partial(run, step.command) for step in steps},
     }
-    runs: dict[str, list[Run]] = {name: [] for name in commands}
+    runs: dict[str, list[Run]] = {name: [] for name in todo}
     for number in range(rounds + 1):
         say(f"script: round {number} of {rounds}" if number else "script: warming up")
         for path in outputs.iterdir():
             path.unlink()
-        for name, command in commands.items():
-            runs[name].append(run(command))
-        runs[worker][-1] = replace(runs[worker][-1], seconds=json.loads(result.read_text()))
+        for name, take in todo.items():
+            runs[name].append(take())
     medians = [seconds(taken[1:]) for taken in runs.values()]
     whole = sum(medians[2:])
     alike = sum(took for took, step in zip(medians[2:], steps, strict=True) if step.is_ours)
@@ -233,6 +236,12 @@ def print_script(source: Path, outputs: Path, rounds: int, missed: Missed) -> No
     print(f"| script, beside the worker's | {whole:.2f} | | {missed.marked(whole / medians[0], SCRIPT_AIM)} |")
     print(f"| script without ¹, beside our command | {alike:.2f} | | {missed.marked(alike / medians[1], SCRIPT_AIM)} |")
     print("\n¹ Our command does not do that. ² In a converter that waits for it, as in a worker.", flush=True)
+
+
+def run_conversion(source: Path, folder: Path) -> Run:
+    """Run a worker's conversion, and return what it took without the start of its process."""
+    result = folder / "conversion.json"
+    return replace(run(conversion(source, result)), seconds=json.loads(result.read_text()))
 
 
 def print_chips(folder: Path, count: int, options: argparse.Namespace, missed: Missed) -> None:
@@ -283,6 +292,26 @@ def print_ingest(source: Path, outputs: Path, rounds: int, missed: Missed) -> No
     print(f"| the writer alone: `stac-ingest cog` | {writer:.2f} | 1 |")
     print(f"| submit to visible | {submitted:.2f} | {missed.marked(submitted / writer, INGEST_AIM, at_most=True)} |")
     print(f"| with the transfer before, by the SDK | {whole:.2f} | {whole / writer:.2f} |", flush=True)
+
+
+def print_huge(picture: Picture, folder: Path, missed: Missed) -> None:
+    """Print how much memory a file takes of which not even a row of blocks fits into the cache of a processor."""
+    say(f"{picture.name}: making the source")
+    source = picture.made(folder)
+    outputs = folder / "outputs"
+    todo = {
+        "`stac-ingest cog`": partial(run, ours([source], outputs / "huge.tif")),
+        "a worker's conversion, with previews": partial(run_conversion, source, outputs),
+    }
+    size = source.stat().st_size / 1e6
+    print(f"\n{picture.side:,} x {picture.side:,} pixels ({picture.dtype}, {size:,.0f} MB), once.\n")
+    print("| | seconds | memory (MB) |\n|---|---:|---:|")
+    for name, take in todo.items():
+        say(f"{picture.name}: {name}")
+        taken = take()
+        memory = missed.marked(taken.memory / 1e6, MEMORY_AIM / 1e6, "{:.0f}", at_most=True)
+        print(f"| {name} | {taken.seconds:.1f} | {memory} |", flush=True)
+        (outputs / "huge.tif").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

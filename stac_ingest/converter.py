@@ -34,7 +34,7 @@ Progress = Callable[[float, str], None]
 
 _GDAL_OPTIONS = {
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
-    "GDAL_CACHEMAX": "256",  # megabytes in the environment; rasterio.Env would count bytes
+    "GDAL_CACHEMAX": "64",  # megabytes in the environment; rasterio.Env would count bytes. More only costs memory.
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",  # what is missing would be filled with grey
     "GDAL_HTTP_PROXY": "127.0.0.1:9",
@@ -82,7 +82,8 @@ class Converters:
 
     async def __aexit__(self, *error: object) -> None:
         if self._waiting:
-            await _end(await self._waiting)
+            with contextlib.suppress(OSError):  # it could not start
+                await _end(await self._waiting)
 
     async def convert(self, job: ConversionJob, report: Report) -> Conversion:
         """Run one job in a child process; takes and raises what the function `convert` does."""
