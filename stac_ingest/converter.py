@@ -87,24 +87,31 @@ class Converters:
 
     async def convert(self, job: ConversionJob, report: Report) -> Conversion:
         """Run one job in a child process; takes and raises what the function `convert` does."""
-        waiting, self._waiting = self._waiting, None
-        child = await waiting if waiting else await _start()
-        if child.returncode is not None:  # it was killed while it waited
-            child = await _start()
+        child = await self._take()
         try:
             return await _convert_in(child, job, report)
         finally:
             if self._waiting is None:
                 self._prepare()
 
-    def _prepare(self) -> None:
+    async def _take(self) -> asyncio.subprocess.Process:
+        while True:
+            waiting = self._waiting or self._prepare()
+            await asyncio.wait([waiting])
+            if self._waiting is waiting:  # no other job has taken it meanwhile
+                self._waiting = None
+                is_alive = waiting.exception() is None and waiting.result().returncode is None
+                return waiting.result() if is_alive else await _start()
+
+    def _prepare(self) -> asyncio.Task[asyncio.subprocess.Process]:
         self._waiting = asyncio.create_task(_start())
+        return self._waiting
 
 
 async def _start() -> asyncio.subprocess.Process:
     environment = {
         **_GDAL_OPTIONS,
-        "OPENBLAS_NUM_THREADS": "1",  # NumPy's, which nothing here uses
+        "OPENBLAS_NUM_THREADS": "1",  # nothing here is worth threads of NumPy's linear algebra
         "PATH": os.defpath,
         "PYTHONPATH": os.pathsep.join(str(Path(folder).resolve()) for folder in sys.path),
     }

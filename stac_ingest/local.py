@@ -14,7 +14,7 @@ import rasterio
 import typer
 from pydantic import Field, ValidationError
 
-from stac_ingest.errors import RequestError
+from stac_ingest.errors import RequestError, UploadError
 from stac_ingest.models.cog import MAX_OVERVIEWS, CogProfile
 from stac_ingest.models.enums import OverviewResampler, UploadFileKind
 from stac_ingest.models.image import Georeference
@@ -63,6 +63,7 @@ def convert_file(source: Path, target: Path, asked: Asked, progress: Progress) -
         UploadError: The source is not what can be converted; nothing is left behind.
     """
     began = time.perf_counter()
+    before = _state(source)
     kind = UploadFileKind.ARRAY if source.suffix == ".npy" else UploadFileKind.FILE
     file = SourceFile(path=source, name=source.name, kind=kind)
     options = {"GDAL_NUM_THREADS": "ALL_CPUS", "GDAL_CACHEMAX": CACHE_BYTES, "GDAL_PAM_ENABLED": False}
@@ -89,6 +90,11 @@ def convert_file(source: Path, target: Path, asked: Asked, progress: Progress) -
             )
             raster = cog.describe_cog(written, asset=target.stem)
             outline = footprint.to_wgs84(footprint.outline(written.mask), written.place, source.name)
+        if _state(source) != before:
+            raise UploadError(
+                "CORRUPT_FILE",
+                f"Expected {source.name!r} to stay as it is meanwhile, but it was changed; convert it again.",
+            )
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -96,6 +102,11 @@ def convert_file(source: Path, target: Path, asked: Asked, progress: Progress) -
     share = written.mask.valid_count / (header.width * header.height)
     geometry = footprint.union([outline])
     return {**report, "geometry": geometry, "valid_share": share, "seconds": round(time.perf_counter() - began, 3)}
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _factors(header: Header, count: int | None) -> tuple[int, ...]:

@@ -158,12 +158,16 @@ class _Upload:
         )
 
     def blocks(self, profile: CogProfile) -> Blocks | None:
-        """Return where the blocks are, if they are as large as those asked for, and encoded as ours are."""
+        """Return where the blocks are, if they are as large as those asked for, and encoded as ours are.
+
+        No level can be told from a block, so where one is asked for, none will do.
+        """
         dataset, header = self.dataset, self.source.header
         grid = grid_of(header, profile.block_size)
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         is_alike = (
-            (structure.get("COMPRESSION"), structure.get("PREDICTOR"))
+            profile.is_default_deflate
+            and (structure.get("COMPRESSION"), structure.get("PREDICTOR"))
             == (Codec.DEFLATE, str(predictor_of(np.dtype(header.dtype))))
             and dataset.count == header.count
             and (dataset.count == 1 or (dataset.interleaving is Interleaving.pixel) == grid.interleaved)
@@ -177,7 +181,7 @@ class _Upload:
         for index, (band, row, column) in enumerate(product(bands, rows, columns)):
             for what, numbers in ("OFFSET", blocks.offsets), ("SIZE", blocks.sizes):
                 numbers[index] = int(dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band) or 0)
-        blocks.sizes[blocks.sizes >= grid.block_bytes(header.dtype)] = 0  # what is larger than the pixels is no use
+        blocks.sizes[blocks.sizes >= grid.block_bytes(header.dtype)] = 0  # nor may a file say how much is read
         return blocks
 
     def is_valid(self) -> bool:

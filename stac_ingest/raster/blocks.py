@@ -22,6 +22,8 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+_DEFLATE = 8
+"""The method that a stream of zlib names first."""
 MOST_WAITING = 32 * 1024**2
 """Bytes of pixels that wait for being encoded and written; the source is not read further until then."""
 
@@ -131,7 +133,7 @@ class BlockWriter:
     def _encoded(self, pixels: Pixels, index: int) -> tuple[bytes, bool]:
         known = self.read_known(index)
         content = self.encode(pixels, known)
-        return content, content is known
+        return content, bool(content) and content is known
 
     def _append(self, left: int) -> None:
         while self._waiting and self._waiting_bytes > left:
@@ -201,8 +203,9 @@ def level_of(dtype: np.dtype[Any]) -> int:
 
 
 def _stream(content: Pixels, known: bytes, level: int) -> bytes:
-    """Return a stream of zlib of a content: a known one, if it ends with the checksum of the content (RFC 1950)."""
-    is_known = known[-4:] == isal_zlib.adler32(content).to_bytes(4)
+    """Return a stream of zlib (RFC 1950) of a content: a known one, if it ends with the checksum of the content."""
+    is_stream = known[:1] and known[0] & 15 == _DEFLATE and int.from_bytes(known[:2]) % 31 == 0
+    is_known = is_stream and known[-4:] == isal_zlib.adler32(content).to_bytes(4)
     return known if is_known else isal_zlib.compress(content, level)
 
 

@@ -155,8 +155,8 @@ def _average(pixels: Pixels, nodata: float | None) -> Pixels:
         return _rounded_quarters(pixels)
     valid = _valid(pixels, nodata)
     is_float = pixels.dtype.kind == "f"
-    if not valid.any():
-        return pixels[::2, ::2]
+    if not valid.any():  # and yet not all nodata: GDAL takes what is close to it for it
+        return np.full_like(pixels[::2, ::2], nodata)
     if valid.all():
         quarters = _sums_of_floats(pixels) / 4 if is_float else _rounded_quarters(pixels)
         return _apart_from(nodata, quarters.astype(pixels.dtype))

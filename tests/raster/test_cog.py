@@ -728,6 +728,23 @@ def test_what_a_file_does_not_store_is_nodata(tmp_path: Path, block: int, *, spa
         assert_same_bits(level.pixels, oracle.pixels)
 
 
+@pytest.mark.parametrize(
+    ("nodata", "near"),
+    [(-9999.0, -9998.999), (-3.4028234663852886e38, -3.40282306074e38), (0.0, -0.0), (math.nan, -math.nan)],
+)
+def test_what_gdal_takes_for_nodata_becomes_nodata(tmp_path: Path, nodata: float, near: float) -> None:
+    few = np.full((1, 600, 700), near, "float32")
+    few[:, 300:310, 400:] = 5
+    profile = {"driver": "GTiff", "count": 1, "height": 600, "width": 700, "dtype": "float32", "nodata": nodata}
+    with rasterio.open(tmp_path / "s.tif", "w", **profile, crs=UTM, transform=CORNER) as file:
+        file.write(few)
+    found = by_gdal(cog_of(tmp_path / "s.tif", tmp_path, factors=(2,), resampler=AVERAGE))
+    with rasterio.open(tmp_path / "s.tif", "r+") as file:
+        file.build_overviews([2], rasterio.enums.Resampling.average)
+    for level, oracle in zip(found.levels, by_gdal(tmp_path / "s.tif").levels, strict=True):
+        assert_same_bits(level.pixels, oracle.pixels)
+
+
 def test_a_file_that_stores_nothing_is_all_nodata(tmp_path: Path) -> None:
     profile = {"driver": "GTiff", "count": 1, "height": 900, "width": 700, "dtype": "int16", "nodata": -1}
     with rasterio.open(tmp_path / "s.tif", "w", **profile, sparse_ok=True, crs=UTM, transform=CORNER):

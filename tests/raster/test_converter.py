@@ -932,6 +932,32 @@ def test_a_converter_waits_for_the_next_job_and_leaves_no_process(
 
 
 @linux_only
+def test_a_converter_that_could_not_start_is_no_fault_of_the_next_job(
+    jobs: Jobs, save_array: SaveArray, noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_array("a", noise("uint8", 60, 60))
+
+    async def unheard(share: float, doing: str) -> None:
+        pass
+
+    async def convert_twice() -> None:
+        monkeypatch.setattr("sys.executable", "/nowhere/python")
+        async with Converters() as converters:
+            await asyncio.sleep(0.1)
+            monkeypatch.undo()
+            assert (await converters.convert(jobs(path, placed=True), unheard)).rasters
+            canceled = asyncio.create_task(converters.convert(jobs(path, placed=True), unheard))
+            await asyncio.sleep(0)
+            canceled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await canceled
+            assert (await converters.convert(jobs(path, placed=True), unheard)).rasters
+
+    asyncio.run(convert_twice())
+    assert children() == {}
+
+
+@linux_only
 def test_the_child_has_no_secrets_and_no_network(
     jobs: Jobs, save_array: SaveArray, noise: Noise, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -252,6 +252,19 @@ def test_what_cannot_be_converted_leaves_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "a.tif").read_bytes() == b"before"
 
 
+def test_a_file_that_changes_meanwhile_is_not_converted(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.tif", smooth("uint16", 1, 600, 600))
+
+    def change(share: float, doing: str) -> None:
+        source.touch()
+
+    with pytest.raises(UploadError, match=r"'a\.tif' to stay as it is meanwhile") as caught:
+        convert_file(source, tmp_path / "b.tif", Asked(), change)
+
+    assert caught.value.code == "CORRUPT_FILE"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
 @pytest.mark.parametrize("name", ["cubic_spline", "cubicspline", "CUBICSPLINE"])
 def test_resamplers_are_named_as_in_rio_cogeo_or_as_here(name: str) -> None:
     assert asked_by({**OPTIONS, "overview_resampling": name}, []).resampler is OverviewResampler.CUBICSPLINE

@@ -89,6 +89,7 @@ def test_only_blocks_that_hold_the_same_are_taken() -> None:
     assert encode(pixels, known) is known
     assert zlib.decompress(encode(pixels[:, ::-1], known)) == differences[:, ::-1].tobytes()
     assert zlib.decompress(encode(pixels, known[:-1])) == differences.tobytes()
+    assert zlib.decompress(encode(pixels, b"\x1e" + known[1:])) == differences.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -152,4 +153,5 @@ def test_a_block_that_is_larger_than_its_pixels_is_encoded(tmp_path: Path) -> No
     target, _ = convert(source)
 
     assert len(encoded(source)) > BLOCK**2 * 2
+    assert encoded(target) != encoded(source)
     np.testing.assert_array_equal(pixels_of(target), pixels_of(source))
