@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -64,6 +64,22 @@ class Grid:
         """How many blocks there are."""
         return self.planes * self.rows * self.columns
 
+    @property
+    def of_mask(self) -> Grid:
+        """How the mask of the image is divided."""
+        return replace(self, count=1)
+
+    def parts(self, pixels: Pixels, row: int, column: int) -> Iterator[tuple[int, Pixels]]:
+        """Yield the blocks of pixels (band, y, x) whose first is at this row and column, each with its number."""
+        _, height, width = pixels.shape
+        for y in range(0, height, self.block):
+            for x in range(0, width, self.block):
+                first = (row + y) // self.block * self.columns + (column + x) // self.block
+                part = pixels[:, y : y + self.block, x : x + self.block]
+                for plane in range(self.planes):
+                    bands = part if self.interleaved else part[plane : plane + 1]
+                    yield plane * self.rows * self.columns + first, bands
+
     def block_bytes(self, dtype: str) -> int:
         """Return how many bytes the pixels of a block are."""
         return self.block**2 * self.count // self.planes * np.dtype(dtype).itemsize
@@ -113,18 +129,10 @@ class BlockWriter:
 
     def write(self, pixels: Pixels, row: int, column: int) -> None:
         """Take pixels (band, y, x) of whole blocks, whose first is at this row and column of the image."""
-        grid = self.grid
-        _, height, width = pixels.shape
-        for y in range(0, height, grid.block):
-            for x in range(0, width, grid.block):
-                first = (row + y) // grid.block * grid.columns + (column + x) // grid.block
-                part = pixels[:, y : y + grid.block, x : x + grid.block]
-                for plane in range(grid.planes):
-                    bands = part if grid.interleaved else part[plane : plane + 1]
-                    index = plane * grid.rows * grid.columns + first
-                    self._waiting.append((index, bands.nbytes, self.encoders.submit(self._encoded, bands, index)))
-                    self._waiting_bytes += bands.nbytes
-                    self._append(MOST_WAITING)
+        for index, bands in self.grid.parts(pixels, row, column):
+            self._waiting.append((index, bands.nbytes, self.encoders.submit(self._encoded, bands, index)))
+            self._waiting_bytes += bands.nbytes
+            self._append(MOST_WAITING)
 
     def finish(self) -> None:
         """Wait until all is written."""
@@ -179,8 +187,18 @@ def encoding_threads() -> Iterator[ThreadPoolExecutor]:
 
 def pixel_encoder(dtype: np.dtype[Any], block: int, nodata: float | None) -> Callable[[Pixels, bytes], bytes]:
     """Return what encodes blocks of pixels of this type."""
-    blank = np.array(0 if nodata is None else nodata, dtype)
-    return partial(_encode_pixels, block=block, blank=blank)
+    return partial(_encode_pixels, block=block, blank=blank_of(dtype, nodata))
+
+
+def blank_of(dtype: np.dtype[Any], nodata: float | None) -> Pixels:
+    """Return what a pixel is where a file has no block."""
+    return np.array(0 if nodata is None else nodata, dtype)
+
+
+def is_blank(pixels: Pixels, blank: Pixels) -> bool:
+    """Return whether all pixels are to the bit what they are where a file has no block."""
+    bits = f"u{pixels.dtype.itemsize}"
+    return bool((pixels.view(bits) == blank.view(bits)).all())
 
 
 def predictor_of(dtype: np.dtype[Any]) -> int:
@@ -189,9 +207,9 @@ def predictor_of(dtype: np.dtype[Any]) -> int:
 
 
 def _encode_pixels(pixels: Pixels, known: bytes, *, block: int, blank: Pixels) -> bytes:
-    bits = f"u{pixels.dtype.itemsize}"
-    if (pixels.view(bits) == blank.view(bits)).all():
+    if is_blank(pixels, blank):
         return b""
+    bits = f"u{pixels.dtype.itemsize}"
     whole = _padded(pixels, block)
     content = _byte_differences(whole) if predictor_of(pixels.dtype) == 3 else _differences(whole.view(bits))
     return _stream(content, known, level_of(pixels.dtype))

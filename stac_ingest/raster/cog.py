@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +33,6 @@ from stac_ingest.models.values import METRES_PER_DEGREE
 from stac_ingest.raster import tiff
 from stac_ingest.raster.blocks import (
     Blocks,
-    BlockWriter,
     Grid,
     encode_mask,
     encoding_threads,
@@ -42,6 +41,7 @@ from stac_ingest.raster.blocks import (
     writing,
 )
 from stac_ingest.raster.halves import Halves, Target, halved_here, runs
+from stac_ingest.raster.levels import ByGdal, ByIsal, Scratch
 from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
 from stac_ingest.raster.room import room_for
 from stac_ingest.raster.source import Header, Mask, Pixels, Place, Source
@@ -227,34 +227,6 @@ class _Zeros:
             pixels[void] = nodata
 
 
-class _ByGdal:
-    """A file whose blocks GDAL encodes."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.files = LevelFiles(Path(file.name))
-
-    def write(self, pixels: Pixels, inside: Mask | None, window: Window) -> None:
-        """Write them."""
-        self._file.write(pixels, window=window)
-        if inside is not None:
-            self._file.write_mask(inside, window=window)
-
-
-class _ByIsal:
-    """Blocks that ISA-L encodes, in a file beside the one that has their directory."""
-
-    def __init__(self, directory: Path, image: BlockWriter, mask: BlockWriter) -> None:
-        self._image, self._mask = image, mask
-        self.files = LevelFiles(directory, image.blocks, mask.blocks)
-
-    def write(self, pixels: Pixels, inside: Mask | None, window: Window) -> None:
-        """Encode them."""
-        self._image.write(pixels, window.row_off, window.col_off)
-        if inside is not None:
-            self._mask.write(inside[np.newaxis], window.row_off, window.col_off)
-
-
 @dataclass(frozen=True)
 class _Pyramid:
     """Files for the pixels of each level, and for those of one of them uncompressed."""
@@ -284,7 +256,7 @@ class _Pyramid:
         place: Place | None = None,
         names: Sequence[str | None] = (),
         resampler: OverviewResampler | None = None,
-    ) -> Iterator[_ByGdal | _ByIsal]:
+    ) -> Iterator[ByGdal | ByIsal]:
         """Open what encodes the blocks of one level; the full resolution has the metadata."""
         path = self.folder / f"{factor}.tif"
         options = {
@@ -299,29 +271,29 @@ class _Pyramid:
             if place:
                 _describe(file, self.header, names, resampler)
             if not self.profile.is_default_deflate:
-                yield _ByGdal(file)
+                yield ByGdal(file, grid_of(self.header, self.profile.block_size, factor), self.nodata)
         if self.profile.is_default_deflate:
             with self._by_isal(path, factor) as level:
                 yield level
 
     @contextmanager
-    def _by_isal(self, path: Path, factor: int) -> Iterator[_ByIsal]:
+    def _by_isal(self, path: Path, factor: int) -> Iterator[ByIsal]:
         grid = grid_of(self.header, self.profile.block_size, factor)
         encode = pixel_encoder(np.dtype(self.header.dtype), grid.block, self.nodata)
-        mask_grid, encode_valid = replace(grid, count=1), partial(encode_mask, block=grid.block)
+        mask_grid, encode_valid = grid.of_mask, partial(encode_mask, block=grid.block)
         known = self.known if factor == 1 else None
         with (
             writing(path.with_suffix(".blocks"), grid, self.encoders, encode, known) as image,
             writing(path.with_suffix(".mask"), mask_grid, self.encoders, encode_valid) as mask,
         ):
-            yield _ByIsal(path, image, mask)
+            yield ByIsal(path, image, mask)
 
     @contextmanager
-    def scratch(self, factor: int) -> Iterator[_ByGdal]:
+    def scratch(self, factor: int) -> Iterator[Scratch]:
         """Open a file for the pixels as they are; a mask lies beside it, as overviews there would lose one inside."""
         options = {"blockxsize": BLOCK, "blockysize": BLOCK, "BIGTIFF": "IF_SAFER"}
         with self._created(self.scratch_path, factor, options, internal_mask=False) as file:
-            yield _ByGdal(file)
+            yield Scratch(file)
 
     @contextmanager
     def _created(self, path: Path, factor: int, options: dict[str, Any], *, internal_mask: bool) -> Iterator[Any]:

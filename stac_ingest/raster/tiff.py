@@ -61,6 +61,10 @@ class LevelFiles:
     """Where the blocks are, if not there."""
     mask: Blocks | None = None
     """Where the blocks of the mask are, if not there."""
+    blank: NDArray[np.bool_] | None = None
+    """Which blocks there are all nodata, if it is known; they are left out."""
+    blank_mask: NDArray[np.bool_] | None = None
+    """Which blocks of the mask there say that nothing is valid."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +149,17 @@ def _level(files: LevelFiles, stack: ExitStack) -> _Level:
         image, *others = _directories(content)
     masks = [fields for fields in others if _number(fields, _NEW_SUBFILE_TYPE) & _MASK]
     return _Level(
-        _image(image, files.image, files.directory, stack),
-        _image(masks[0], files.mask, files.directory, stack) if masks else None,
+        _image(image, files.image, files.directory, files.blank, stack),
+        _image(masks[0], files.mask, files.directory, files.blank_mask, stack) if masks else None,
     )
 
 
-def _image(fields: _Fields, blocks: Blocks | None, directory: Path, stack: ExitStack) -> _Image:
+def _image(
+    fields: _Fields, blocks: Blocks | None, directory: Path, blank: NDArray[np.bool_] | None, stack: ExitStack
+) -> _Image:
     offsets, sizes = (_integers(fields[tag]) for tag in (_TILE_OFFSETS, _TILE_BYTE_COUNTS))
+    if blank is not None:
+        sizes[blank] = 0
     found = blocks or Blocks((directory,), np.zeros_like(sizes, "uint8"), offsets, sizes)
     others = {tag: field for tag, field in fields.items() if tag not in (_TILE_OFFSETS, _TILE_BYTE_COUNTS)}
     return _Image(stack.enter_context(found.opened()), others, found.sizes, placed=np.zeros_like(sizes))

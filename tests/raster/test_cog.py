@@ -602,16 +602,6 @@ CASES = [
 ]
 
 
-FILLED = pytest.mark.xfail(strict=True, reason="GDAL leaves out no blocks of masks, float16, or nodata of 64 bits")
-
-
-def _fills(case: Case) -> bool:
-    by_gdal = not case.profile.is_default_deflate
-    of_64_bits = case.dtype in ("int64", "uint64") and case.nodata is not None
-    of_16_bits = case.dtype == "float16" and (case.nodata is not None or case.content == "blank")
-    return by_gdal and (case.masked or of_64_bits or of_16_bits)
-
-
 @pytest.fixture(
     scope="module",
     params=[pytest.param(case, id=str(case)) for case in CASES],
@@ -632,9 +622,7 @@ def test_what_goes_in_is_read_again(made: Made) -> None:
     assert_equal(made)
 
 
-def test_blocks_of_nothing_are_left_out(made: Made, request: pytest.FixtureRequest) -> None:
-    if _fills(made.case):
-        request.applymarker(FILLED)
+def test_blocks_of_nothing_are_left_out(made: Made) -> None:
     assert_sparse(made)
 
 
@@ -943,8 +931,7 @@ def test_whatever_goes_in_comes_out(request: pytest.FixtureRequest) -> None:
             assert_overviews(made)
             if not _unread_by_tifffile(case):
                 assert_tifffile(made)
-            if not _fills(case):
-                assert_sparse(made)
+            assert_sparse(made)
             if case.resampler in (NEAREST, MODE):
                 assert_no_new_values(made)
 
