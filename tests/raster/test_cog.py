@@ -425,9 +425,9 @@ def _unread_by_tifffile(case: Case) -> bool:
     """Return whether tifffile 2026 fails.
 
     It knows neither the NaN of LERC nor a positive nodata value of int8, and reads a plain block that is left out where
-    it is the only one.
+    it is the only one of its level.
     """
-    is_one_block = max(case.size) <= case.profile.block_size and not case.factors
+    is_one_block = -(-max(case.size) // max(case.factors, default=1)) <= case.profile.block_size
     return (
         (case.profile.codec is Codec.LERC and case.valid == "nan")
         or (case.dtype == "int8" and (case.nodata or 0) > 0)
