@@ -105,7 +105,12 @@ class Blocks:
         """Give what reads a block, by its number."""
         with ExitStack() as stack:
             files = [stack.enter_context(path.open("rb")).fileno() for path in self.paths]
-            yield lambda index: os.pread(files[self.files[index]], int(self.sizes[index]), int(self.offsets[index]))
+
+            def read(index: int) -> bytes:
+                size, offset = int(self.sizes[index]), int(self.offsets[index])
+                return os.pread(files[self.files[index]], size, offset) if size else b""
+
+            yield read
 
 
 @dataclass
@@ -118,14 +123,18 @@ class BlockWriter:
     encode: Callable[[Pixels, bytes], bytes]
     """From pixels (band, y, x) of a block, cut off at the edges of the image, and what they may be encoded as already,
     to bytes; none for all nodata."""
-    blocks: Blocks
-    """What is written."""
-    known: Blocks | None = None
-    """What the blocks may be encoded as already, in the second file; those that are stay there."""
-    read_known: Callable[[int], bytes] = lambda index: b""
+    known: Blocks
+    """What the blocks may be encoded as already; those that are stay where they lie."""
+    read_known: Callable[[int], bytes]
+    """Reads one of these, by its number."""
+    blocks: Blocks = field(init=False)
+    """Those that were written, in the file, and those that were known, in the one behind it."""
     _waiting: deque[tuple[int, int, Future[tuple[bytes, bool]]]] = field(init=False, default_factory=deque)
     """Index of a block, bytes of its pixels, and what it will be, and whether that is known."""
     _waiting_bytes: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.blocks = Blocks.nowhere(self.grid, Path(self.file.name), *self.known.paths)
 
     def write(self, pixels: Pixels, row: int, column: int) -> None:
         """Take pixels (band, y, x) of whole blocks, whose first is at this row and column of the image."""
@@ -149,7 +158,7 @@ class BlockWriter:
             content, is_known = encoded.result()
             self._waiting_bytes -= size
             self.blocks.sizes[index] = len(content)
-            if is_known and self.known:
+            if is_known:
                 self.blocks.files[index], self.blocks.offsets[index] = 1, self.known.offsets[index]
             else:
                 self.blocks.offsets[index] = self.file.tell()
@@ -165,12 +174,9 @@ def writing(
     known: Blocks | None = None,
 ) -> Iterator[BlockWriter]:
     """Give what encodes the blocks of an image into a file, and wait until all is written."""
-    with ExitStack() as stack:
-        file = stack.enter_context(path.open("wb"))
-        blocks = Blocks.nowhere(grid, path, *(known.paths if known else ()))
-        writer = BlockWriter(grid, file, encoders, encode, blocks)
-        if known:
-            writer.known, writer.read_known = known, stack.enter_context(known.opened())
+    known = known or Blocks.nowhere(grid)
+    with path.open("wb") as file, known.opened() as read_known:
+        writer = BlockWriter(grid, file, encoders, encode, known, read_known)
         yield writer
         writer.finish()
 

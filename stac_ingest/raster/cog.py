@@ -41,7 +41,7 @@ from stac_ingest.raster.blocks import (
     writing,
 )
 from stac_ingest.raster.halves import Halves, Target, halved_here, runs
-from stac_ingest.raster.levels import ByGdal, ByIsal, Scratch
+from stac_ingest.raster.levels import ByGdal, ByIsal, GdalFile
 from stac_ingest.raster.measure import BandTally, CoarseMask, valid_pixels
 from stac_ingest.raster.room import room_for
 from stac_ingest.raster.source import Header, Mask, Pixels, Place, Source
@@ -289,11 +289,11 @@ class _Pyramid:
             yield ByIsal(path, image, mask)
 
     @contextmanager
-    def scratch(self, factor: int) -> Iterator[Scratch]:
+    def scratch(self, factor: int) -> Iterator[GdalFile]:
         """Open a file for the pixels as they are; a mask lies beside it, as overviews there would lose one inside."""
         options = {"blockxsize": BLOCK, "blockysize": BLOCK, "BIGTIFF": "IF_SAFER"}
         with self._created(self.scratch_path, factor, options, internal_mask=False) as file:
-            yield Scratch(file)
+            yield GdalFile(file)
 
     @contextmanager
     def _created(self, path: Path, factor: int, options: dict[str, Any], *, internal_mask: bool) -> Iterator[Any]:

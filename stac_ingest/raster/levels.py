@@ -13,8 +13,8 @@ from stac_ingest.raster.source import Mask, Pixels
 from stac_ingest.raster.tiff import LevelFiles
 
 
-class Scratch:
-    """A file that GDAL writes."""
+class GdalFile:
+    """A file that GDAL writes, as it is asked to when the file is created."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -26,7 +26,7 @@ class Scratch:
             self._file.write_mask(inside, window=window)
 
 
-class ByGdal(Scratch):
+class ByGdal(GdalFile):
     """A file whose blocks GDAL encodes, of some types even those that are all nodata; which these are is noted."""
 
     def __init__(self, file: Any, grid: Grid, nodata: float | None) -> None:

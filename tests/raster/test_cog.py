@@ -425,9 +425,11 @@ def _unread_by_tifffile(case: Case) -> bool:
     """Return whether tifffile 2026 fails.
 
     It knows neither the NaN of LERC nor a positive nodata value of int8, and reads a plain block that is left out where
-    it is the only one of its level.
+    a level is exactly that block.
     """
-    is_one_block = -(-max(case.size) // max(case.factors, default=1)) <= case.profile.block_size
+    is_one_block = any(
+        all(-(-side // factor) == case.profile.block_size for side in case.size) for factor in (1, *case.factors)
+    )
     return (
         (case.profile.codec is Codec.LERC and case.valid == "nan")
         or (case.dtype == "int8" and (case.nodata or 0) > 0)

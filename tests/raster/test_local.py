@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -214,7 +215,7 @@ def test_arrays(tmp_path: Path, order: Any) -> None:
     assert report["valid_share"] == pytest.approx(520 / 620, abs=1e-6)
 
 
-def test_the_command_shows_progress_and_writes_a_report(tmp_path: Path) -> None:
+def test_the_command_writes_a_report(tmp_path: Path) -> None:
     sources = [save(tmp_path / f"{name}.tif", smooth("uint8", 1, 300, 400)) for name in "ab"]
     folder = tmp_path / "out"
     folder.mkdir()
@@ -237,6 +238,19 @@ def test_the_command_shows_progress_and_writes_a_report(tmp_path: Path) -> None:
     assert not single.stdout
     with rasterio.open(tmp_path / "c.tif") as file:
         assert file.compression.name == "zstd"
+
+
+def test_the_command_shows_progress_on_a_terminal(tmp_path: Path) -> None:
+    sources = [save(tmp_path / f"{name}.tif", smooth("uint8", 1, 300, 400)) for name in "ab"]
+    (tmp_path / "out").mkdir()
+    terminal, end = os.openpty()
+
+    subprocess.run([sys.executable, "-m", "stac_ingest", "cog", *sources, tmp_path / "out"], stderr=end, check=True)
+    os.close(end)
+    shown = os.read(terminal, 2**16).decode()
+    os.close(terminal)
+
+    assert shown.index("a.tif: read") < shown.index("50%") < shown.index("b.tif: ") < shown.index("100%")
 
 
 def test_what_cannot_be_converted_leaves_nothing(tmp_path: Path) -> None:
